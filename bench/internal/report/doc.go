@@ -1,0 +1,3 @@
+// Package report writes what was measured, beside what was to be reached, as
+// Markdown with pictures.
+package report

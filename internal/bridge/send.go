@@ -1,0 +1,85 @@
+package bridge
+
+import (
+	"context"
+	"net/http"
+
+	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+)
+
+// send writes a frame. Frames come from the handler's goroutine, and from
+// whoever reads the body first (100 Continue).
+func (e *exchange) send(frame *culvertv1.ResponseFrame) error {
+	return e.transmit(frame, false)
+}
+
+// sendLast writes the last frame of a response, when the handler has returned.
+func (e *exchange) sendLast(frame *culvertv1.ResponseFrame) error {
+	return e.transmit(frame, true)
+}
+
+func (e *exchange) transmit(frame *culvertv1.ResponseFrame, last bool) error {
+	e.sendMu.Lock()
+	defer e.sendMu.Unlock()
+	if e.finished {
+		return errAfterEnd
+	}
+	if e.sendErr != nil {
+		return e.sendErr
+	}
+	e.sending.Store(true)
+	err := e.expired() // after sending is set, so that expire interrupts what begins later
+	if err == nil {
+		if sender, ok := e.stream.(LastSender); ok && last {
+			err = sender.SendLast(frame)
+		} else {
+			err = e.stream.Send(frame)
+		}
+	}
+	e.sending.Store(false)
+	if err != nil {
+		e.sendErr = err
+		return err
+	}
+	if head := frame.GetHead(); head != nil {
+		e.sentStatus = int(head.GetStatus())
+	}
+	e.sentBytes += int64(len(frame.GetData()))
+	e.idle.sent()
+	return nil
+}
+
+// expired returns an error if the exchange's deadline has passed. Nothing of the
+// response is sent then, for nobody might take it.
+func (e *exchange) expired() error {
+	if err := e.ctx.Err(); err == context.DeadlineExceeded {
+		return err
+	}
+	return nil
+}
+
+// sendInformational sends an interim response. A failure shows at the next send.
+func (e *exchange) sendInformational(status int, header http.Header) {
+	if !e.request.ProtoAtLeast(1, 1) {
+		return // [RFC 9110 § 15.2]
+	}
+	fields := encodeFields(interimHeader, header)
+	_ = e.send(&culvertv1.ResponseFrame{
+		Informational: []*culvertv1.InformationalHead{{Status: uint32(status), Headers: fields}},
+	})
+}
+
+// writable says why the handler may not write.
+func (e *exchange) writable() error {
+	if e.conn != nil {
+		return http.ErrHijacked
+	}
+	return e.ctx.Err()
+}
+
+// sentAnything reports whether the client has heard of a response.
+func (e *exchange) sentAnything() bool {
+	e.sendMu.Lock()
+	defer e.sendMu.Unlock()
+	return e.sentStatus != 0
+}

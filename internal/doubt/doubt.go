@@ -1,0 +1,91 @@
+// Package doubt tells requests of HTTP/1.x whose end others may see elsewhere than
+// net/http does, so that what follows on the connection could be a part of them:
+// those that have both Content-Length and Transfer-Encoding. net/http drops one of
+// the two before any handler sees that. So a [Listener] looks at the bytes
+// themselves, and [AboutEnd] asks it.
+package doubt
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// AboutEnd reports whether a client, or a proxy before it, may see the end of the
+// request elsewhere, so that its connection must not carry another one
+// [RFC 9112 § 6.1].
+//
+// Of HTTP/1.1 these are requests in chunks with a length beside them; where the
+// connection is not of a [Listener], all that are in chunks, for then nobody
+// knows. Of HTTP/1.0 they are all: net/http ignores chunks there.
+//
+// [RFC 9112 § 6.1]: https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+func AboutEnd(r *http.Request) bool {
+	switch {
+	case r.ProtoMajor != 1:
+		return false
+	case r.ProtoMinor == 0:
+		return true
+	case len(r.TransferEncoding) == 0:
+		return false
+	}
+	watched, ok := r.Context().Value(connKey{}).(*conn)
+	return !ok || watched.doubtful.Load()
+}
+
+type connKey struct{}
+
+// ConnContext is for [http.Server.ConnContext]: it leaves a connection of a
+// [Listener] where AboutEnd finds it. Others it ignores, those of TLS among them,
+// whose bytes are not to be seen from below, and which net/http must have as
+// *tls.Conn to speak HTTP/2 on them.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if watched, ok := c.(*conn); ok {
+		return context.WithValue(ctx, connKey{}, watched)
+	}
+	return ctx
+}
+
+// Listener has the heads that arrive on its connections looked at, for
+// [ConnContext].
+type Listener struct{ net.Listener }
+
+// Accept implements [net.Listener]. Connections that cannot be half-closed are
+// returned as they are.
+func (l Listener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if half, ok := accepted.(halfConn); ok && err == nil {
+		return &conn{halfConn: half}, nil
+	}
+	return accepted, err
+}
+
+// halfConn is what net/http makes use of in a connection.
+type halfConn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// conn is a connection whose heads are looked at. Its Read must not be called
+// concurrently, which net/http sees to.
+type conn struct {
+	halfConn
+
+	heads headScan
+	// doubtful is set once there was a head with both, and before its Read returns.
+	// It stays set: the connection is about to be closed, or it was part of a body.
+	doubtful atomic.Bool
+}
+
+// Read implements [io.Reader].
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.halfConn.Read(p)
+	if c.heads.scan(p[:n]) {
+		c.doubtful.Store(true)
+	}
+	return n, err
+}
+
+// NetConn returns the connection itself, as [tls.Conn.NetConn] does.
+func (c *conn) NetConn() net.Conn { return c.halfConn }

@@ -1,0 +1,8 @@
+//go:build !race
+
+package faults
+
+const (
+	cutStride  = 1
+	mixedCalls = 10_000
+)

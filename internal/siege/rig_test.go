@@ -1,0 +1,227 @@
+package siege
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/culvert-http/culvert"
+	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/server"
+)
+
+// undefended has every bound turned off that an attacker is to run into, to see
+// that the tests fail then: CULVERT_UNDEFENDED=1.
+var undefended = os.Getenv("CULVERT_UNDEFENDED") != ""
+
+// patience is how long a test waits for what must happen.
+var patience = time.Minute
+
+// short is a bound on time that an attacker is to run into.
+const short = 100 * time.Millisecond
+
+func TestMain(m *testing.M) {
+	if undefended {
+		patience = 5 * time.Second
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// bounds are what a test sets.
+type bounds struct {
+	server  server.Config
+	handler []culvert.HandlerOption
+	gateway []culvert.GatewayOption
+}
+
+// front is what is attacked: serve or the gateway.
+type front struct {
+	addr      string
+	isGateway bool
+	app       *app
+}
+
+// rawRequest is a request as it is put on the wire.
+type rawRequest struct {
+	method, path, contentType string
+	body                      []byte
+}
+
+// of returns the request by which a front gets a path of the application.
+func (f *front) of(path string) rawRequest {
+	if f.isGateway {
+		return rawRequest{method: http.MethodGet, path: path}
+	}
+	frame := &culvertv1.RequestFrame{Head: &culvertv1.RequestHead{Method: http.MethodGet, Path: path}, End: true}
+	return rawRequest{http.MethodPost, "/" + culvert.ServiceName + "/Download", "application/grpc+proto", envelope(frame)}
+}
+
+// upload returns a request of a body that does not end, and what its parts are.
+func (f *front) upload() (request rawRequest, part []byte) {
+	if f.isGateway {
+		return rawRequest{method: http.MethodPost, path: "/", contentType: "text/plain"}, []byte("x")
+	}
+	head := &culvertv1.RequestFrame{Head: &culvertv1.RequestHead{Method: http.MethodPost, Path: "/"}}
+	request = rawRequest{http.MethodPost, "/" + culvert.ServiceName + "/Exchange", "application/grpc+proto", envelope(head)}
+	return request, envelope(&culvertv1.RequestFrame{Data: []byte("x")})
+}
+
+// envelope returns a message as gRPC has it.
+func envelope(message proto.Message) []byte {
+	body, err := proto.Marshal(message)
+	if err != nil {
+		panic(err)
+	}
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
+}
+
+// app is the application.
+//
+//	/         answers with its request's body
+//	/small    answers with a few bytes
+//	/endless  writes until its client has gone
+//	/busy     works for a moment, whether or not its client is there
+type app struct {
+	running, most atomic.Int64
+	ended         atomic.Int64 // of /endless
+}
+
+// ServeHTTP implements http.Handler.
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	running := a.running.Add(1)
+	defer a.running.Add(-1)
+	for most := a.most.Load(); running > most && !a.most.CompareAndSwap(most, running); most = a.most.Load() {
+	}
+	switch r.URL.Path {
+	case "/endless":
+		chunk := make([]byte, 16<<10)
+		for {
+			if _, err := w.Write(chunk); err != nil {
+				a.ended.Add(1)
+				return
+			}
+		}
+	case "/small":
+		_, _ = io.WriteString(w, "small")
+	case "/busy":
+		<-time.After(time.Millisecond)
+	default:
+		_, _ = io.Copy(w, r.Body)
+	}
+}
+
+// without are the bounds when there are none.
+var without = bounds{
+	server:  server.Config{HeaderTimeout: time.Hour, StallTimeout: -1, PingInterval: -1, ConnIdleTimeout: -1, MaxResetsPerConn: -1},
+	handler: []culvert.HandlerOption{culvert.WithHeadTimeout(0), culvert.WithIdleTimeout(0), culvert.WithStallTimeout(0)},
+	gateway: []culvert.GatewayOption{culvert.WithGatewayIdleTimeout(0), culvert.WithGatewayStallTimeout(0)},
+}
+
+// startServe starts a serve.
+func startServe(tb testing.TB, b bounds) *front {
+	tb.Helper()
+	if undefended {
+		b = without
+	}
+	f := &front{app: &app{}}
+	pattern, handler := culvert.NewHandler(f.app, append(b.handler, culvert.WithLogger(quiet))...)
+	b.server.Pattern, b.server.Handler = pattern, handler
+	f.addr = listen(tb, b.server)
+	return f
+}
+
+// startGateway starts a gateway in front of a serve without short bounds.
+func startGateway(tb testing.TB, b bounds) *front {
+	tb.Helper()
+	f := startServe(tb, bounds{})
+	transport, err := culvert.NewTransport("http://" + f.addr)
+	must(tb, err)
+	tb.Cleanup(func() { _ = transport.Close() })
+	if undefended {
+		b = without
+	}
+	gateway := culvert.NewGateway(transport, b.gateway...)
+	tb.Cleanup(func() { // nothing uses the transport when it is closed
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := gateway.Shutdown(ctx); err != nil {
+			tb.Error(err)
+		}
+	})
+	b.server.Pattern, b.server.Handler = "/", gateway
+	f.addr, f.isGateway = listen(tb, b.server), true
+	return f
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func listen(tb testing.TB, config server.Config) string {
+	tb.Helper()
+	config.Logger = quiet
+	srv, err := server.New(config)
+	must(tb, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(tb, err)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(listener) }()
+	tb.Cleanup(func() {
+		_ = srv.Close()
+		if err := <-served; err != nil {
+			tb.Error(err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+// newHonest returns a function that makes one small request, as others than the
+// attacker do.
+func newHonest(tb testing.TB, f *front) func() error {
+	tb.Helper()
+	var rt http.RoundTripper
+	if f.isGateway {
+		plain := &http.Transport{}
+		tb.Cleanup(plain.CloseIdleConnections)
+		rt = plain
+	} else {
+		transport, err := culvert.NewTransport("http://" + f.addr)
+		must(tb, err)
+		tb.Cleanup(func() { _ = transport.Close() })
+		rt = transport
+	}
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.addr+"/", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := rt.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		if resp.StatusCode != http.StatusOK {
+			err = errors.New("status " + strconv.Itoa(resp.StatusCode))
+		}
+		return errors.Join(err, resp.Body.Close())
+	}
+}

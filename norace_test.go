@@ -1,0 +1,5 @@
+//go:build !race
+
+package culvert_test
+
+const raceEnabled = false

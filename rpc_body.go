@@ -1,0 +1,224 @@
+package culvert
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+)
+
+// rpcBody is the body of an RPC. It stops where something is announced that is
+// against the rules: connect would read on, however long that takes, to tell more
+// of it, and would not name the cause.
+type rpcBody struct {
+	io.ReadCloser
+	call       *rpc
+	most       int64 // bytes a message
+	enveloped  bool
+	compressed bool // messages may be
+	single     bool // there must be one message
+
+	prefix [5]byte
+	have   int   // bytes of prefix
+	left   int64 // of the message; where there are no envelopes, of the body
+	begun  bool  // a message has
+	ended  bool  // all of the body was read
+	err    error
+
+	ahead *readAhead // what the next Read gets, nil if it is to read by itself
+
+	arrived atomic.Int64 // bytes
+}
+
+// newRPCBody returns the body of a call, whose messages have at most most bytes.
+// single says that the method takes one message.
+func newRPCBody(call *rpc, most int, single bool) *rpcBody {
+	r := call.request
+	b := &rpcBody{ReadCloser: r.Body, call: call, most: int64(most), single: single}
+	encoding := ""
+	switch contentType := r.Header.Get("Content-Type"); {
+	case strings.HasPrefix(contentType, "application/grpc"):
+		b.enveloped, encoding = true, r.Header.Get("Grpc-Encoding")
+	case strings.HasPrefix(contentType, "application/connect+"):
+		b.enveloped, encoding = true, r.Header.Get("Connect-Content-Encoding")
+	default:
+		b.left = b.most
+	}
+	b.compressed = encoding != "" && encoding != "identity"
+	return b
+}
+
+// Read implements io.Reader.
+func (b *rpcBody) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.read(p)
+	b.arrived.Add(int64(n))
+	b.ended = errors.Is(err, io.EOF)
+	switch {
+	case b.enveloped:
+		b.follow(p[:n])
+		if b.ended && b.err == nil {
+			b.err = b.incomplete()
+		}
+	case int64(n) > b.left:
+		b.err = toRPC(tooLarge(b.most))
+	default:
+		b.left -= int64(n)
+	}
+	if b.err == nil && b.single && err != nil {
+		b.err = lostBody(err)
+	}
+	if b.err != nil {
+		if b.single {
+			b.call.closeAfter() // connect ends the call
+		}
+		return 0, b.err
+	}
+	return n, err
+}
+
+func (b *rpcBody) read(p []byte) (int, error) {
+	switch {
+	case b.ahead != nil && len(p) > 0:
+		ahead := b.ahead
+		b.ahead = nil
+		return ahead.take(p)
+	case b.ahead != nil:
+		return 0, nil
+	case b.call.interrupted.Load(): // HTTP/2 would first give out what has come
+		return 0, os.ErrDeadlineExceeded
+	default:
+		return b.ReadCloser.Read(p)
+	}
+}
+
+// Close implements io.Closer. It does not wait for what still comes.
+func (b *rpcBody) Close() error {
+	b.call.stopReading()
+	return b.ReadCloser.Close()
+}
+
+// lostBody names an error of the transport's, nil if it needs no name.
+func lostBody(err error) error {
+	var tooLong *http.MaxBytesError // of a middleware, and connect has a code for it
+	var named *connect.Error
+	switch {
+	case errors.As(err, &named):
+		return err
+	case errors.Is(err, io.EOF), errors.As(err, &tooLong):
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return toRPC(&Error{
+			Cause: culvertv1.Cause_CAUSE_DEADLINE_EXCEEDED, Err: errors.New("the message did not arrive in time"), Public: true,
+		})
+	default:
+		return toRPC(&Error{Cause: culvertv1.Cause_CAUSE_CANCELED, Err: err})
+	}
+}
+
+// follow keeps track of where messages begin.
+func (b *rpcBody) follow(p []byte) {
+	for len(p) > 0 && b.err == nil {
+		if b.left > 0 {
+			n := min(b.left, int64(len(p)))
+			b.left -= n
+			p = p[n:]
+			continue
+		}
+		n := copy(b.prefix[b.have:], p)
+		p = p[n:]
+		if b.have += n; b.have < len(b.prefix) {
+			return
+		}
+		b.begin()
+	}
+}
+
+// begin begins the message that the prefix announces.
+func (b *rpcBody) begin() {
+	const compressed = 1
+	flags := b.prefix[0]
+	b.have = 0
+	b.left = int64(binary.BigEndian.Uint32(b.prefix[1:]))
+	switch {
+	case b.single && b.begun:
+		b.err = toRPC(malformedBody("the method takes one message"))
+	case flags&^compressed != 0:
+		b.err = toRPC(malformedBody("the flags of a message are not known"))
+	case flags == compressed && !b.compressed:
+		b.err = toRPC(malformedBody("a message is compressed, and the header does not say how"))
+	case b.left > b.most:
+		b.err = toRPC(tooLarge(b.most))
+	}
+	b.begun = true
+}
+
+// incomplete says what is missing where the body ends, nil if nothing is.
+func (b *rpcBody) incomplete() error {
+	switch {
+	case b.have > 0 || b.left > 0:
+		return toRPC(malformedBody("the body ends inside a message"))
+	case b.single && !b.begun:
+		return toRPC(malformedBody("half-closed without a message"))
+	default:
+		return nil
+	}
+}
+
+// failure is what the record of an RPC says that connect has ended before there
+// was an exchange.
+func (b *rpcBody) failure() *Error {
+	if b.err != nil {
+		return fromReceive(b.err)
+	}
+	return &Error{Err: errors.New("refused before the exchange began")}
+}
+
+func malformedBody(text string) *Error {
+	return &Error{Cause: culvertv1.Cause_CAUSE_MALFORMED_REQUEST, Err: errors.New(text), Public: true}
+}
+
+func tooLarge(most int64) *Error {
+	return &Error{
+		Cause:  culvertv1.Cause_CAUSE_REQUEST_BODY_TOO_LARGE,
+		Err:    fmt.Errorf("a message is over the limit of %d bytes", most),
+		Public: true,
+	}
+}
+
+// watchArrival interrupts a call whose one message does not arrive: when nothing
+// has come for each, or not all of it in whole. It returns what stops the watch.
+func (c *rpc) watchArrival(each, whole time.Duration) func() {
+	began := time.Now()
+	var seen int64
+	var timer *time.Timer
+	var stopped atomic.Bool
+	timer = time.AfterFunc(math.MaxInt64, func() { // not before timer is set
+		if stopped.Load() {
+			return
+		}
+		if arrived := c.body.arrived.Load(); arrived > seen && (whole == 0 || time.Since(began) < whole) {
+			seen = arrived
+			timer.Reset(each)
+			return
+		}
+		c.InterruptReceive()
+	})
+	timer.Reset(each)
+	return func() {
+		stopped.Store(true)
+		timer.Stop()
+	}
+}

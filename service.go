@@ -1,0 +1,169 @@
+package culvert
+
+import (
+	"context"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/bridge"
+	"github.com/culvert-http/culvert/internal/wire"
+)
+
+// service implements the generated interface. It holds nothing: what a call
+// needs is in its context.
+type service struct{}
+
+// Call implements culvertv1connect.HTTPServiceHandler.
+func (service) Call(
+	ctx context.Context, request *connect.Request[culvertv1.HTTPRequest],
+) (*connect.Response[culvertv1.HTTPResponse], error) {
+	call := rpcOf(ctx)
+	if err := unmarshalError(request.Msg); err != nil {
+		return nil, call.refuse(err)
+	}
+	frame, err := bridge.FrameOf(request.Msg)
+	if err != nil {
+		return nil, call.refuse(fromReceive(err))
+	}
+	collected := bridge.NewWholeResponse(call.handler.config.maxBodyBytes)
+	stream := struct {
+		*bridge.WholeRequest
+		*bridge.WholeResponse
+	}{bridge.NewWholeRequest(frame), collected}
+	if err := call.serve(ctx, request.Peer(), stream, bridge.Origin{Whole: true}); err != nil {
+		return nil, err
+	}
+	asText := request.Msg.GetAcceptText() || typedByHand(request)
+	return connect.NewResponse(collected.Response(asText)), nil
+}
+
+// typedByHand reports whether a call is plain JSON, as curl sends it, and not
+// that of a generated client.
+func typedByHand(request connect.AnyRequest) bool {
+	header := request.Header()
+	return request.Peer().Protocol == connect.ProtocolConnect &&
+		header.Get("Connect-Protocol-Version") == "" &&
+		strings.HasPrefix(header.Get("Content-Type"), "application/json")
+}
+
+// Upload implements culvertv1connect.HTTPServiceHandler.
+func (service) Upload(
+	ctx context.Context, requests *connect.ClientStream[culvertv1.RequestFrame],
+) (*connect.Response[culvertv1.HTTPResponse], error) {
+	call := rpcOf(ctx)
+	collected := bridge.NewWholeResponse(call.handler.config.maxBodyBytes)
+	stream := struct {
+		*receiver
+		*bridge.WholeResponse
+	}{newReceiver(requests.Conn(), call), collected}
+	defer stream.release()
+	if err := call.serve(ctx, requests.Peer(), stream, bridge.Origin{}); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(collected.Response(false)), nil
+}
+
+// Download implements culvertv1connect.HTTPServiceHandler.
+func (service) Download(
+	ctx context.Context, request *connect.Request[culvertv1.RequestFrame],
+	responses *connect.ServerStream[culvertv1.ResponseFrame],
+) error {
+	call := rpcOf(ctx)
+	if err := unmarshalError(request.Msg); err != nil {
+		return call.refuse(err)
+	}
+	stream := struct {
+		*bridge.WholeRequest
+		sender
+	}{bridge.NewWholeRequest(request.Msg), sender{responses.Conn(), call}}
+	return call.serve(ctx, request.Peer(), stream, bridge.Origin{Whole: true})
+}
+
+// Exchange implements culvertv1connect.HTTPServiceHandler.
+func (service) Exchange(
+	ctx context.Context, frames *connect.BidiStream[culvertv1.RequestFrame, culvertv1.ResponseFrame],
+) error {
+	call := rpcOf(ctx)
+	stream := struct {
+		*receiver
+		sender
+	}{newReceiver(frames.Conn(), call), sender{frames.Conn(), call}}
+	defer stream.release()
+	return call.serve(ctx, frames.Peer(), stream, bridge.Origin{Streaming: true})
+}
+
+// receiver adapts the receiving side of a connect stream to the bridge.
+type receiver struct {
+	conn    connect.StreamingHandlerConn
+	call    *rpc
+	message requestMessage
+}
+
+// requestMessage is a frame that is received, and what reads it. To connect and to
+// interceptors it is the frame.
+type requestMessage struct {
+	*culvertv1.RequestFrame
+
+	reader wire.Reader
+	data   bodyBuffer
+}
+
+func newReceiver(conn connect.StreamingHandlerConn, call *rpc) *receiver {
+	return &receiver{conn: conn, call: call}
+}
+
+// Receive implements bridge.ServerStream.
+func (r *receiver) Receive(frame *culvertv1.RequestFrame) error {
+	frame.Reset() // connect does not touch a message whose bytes are none
+	r.release()
+	r.message.RequestFrame = frame
+	if err := r.conn.Receive(&r.message); err != nil {
+		return receiveError(err)
+	}
+	if err := unmarshalError(frame); err != nil {
+		return err
+	}
+	if frame.GetEnd() {
+		r.call.readOn()
+	}
+	return nil
+}
+
+// Release implements bridge.Releaser.
+func (r *receiver) Release() { r.message.reader.Release() }
+
+// release lets go of what the last frame holds.
+func (r *receiver) release() {
+	r.message.reader.Release()
+	r.message.data.release()
+}
+
+// InterruptReceive implements bridge.ServerStream.
+func (r *receiver) InterruptReceive() { r.call.InterruptReceive() }
+
+// sender adapts the sending side of a connect stream to the bridge.
+type sender struct {
+	conn connect.StreamingHandlerConn
+	call *rpc
+}
+
+func (s sender) Send(frame *culvertv1.ResponseFrame) error {
+	err := s.conn.Send(frame)
+	if err != nil && s.call.stalled() {
+		return stalledFor(s.call.handler.config.stallTimeout)
+	}
+	return err
+}
+
+func (s sender) InterruptSend() { s.call.InterruptSend() }
+
+// SendLast implements bridge.HoldingStream: one write takes the last message and
+// the end of the RPC.
+func (s sender) SendLast(frame *culvertv1.ResponseFrame) error {
+	s.call.holds.Store(true)
+	return s.Send(frame)
+}
+
+func (s sender) FlushLast() { s.call.FlushLast() }

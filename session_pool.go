@@ -1,0 +1,177 @@
+package culvert
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/culvert-http/culvert/internal/bridge"
+)
+
+// sessionPool keeps the sessions to a server.
+type sessionPool struct {
+	// start begins a session for a request, where apart is set over a connection of
+	// its own: servers bound the exchanges of a connection too.
+	start func(inbound *bridge.Inbound, apart bool) *clientSession
+
+	mu       sync.Mutex
+	sessions []*clientSession
+	all      sync.WaitGroup // of what wait waits for
+	over     bool           // wait has been called: nothing is added to all
+	// For auto: whether an RPC has been answered, so that there is a connection for a
+	// session; whether the server recommends sessions, and when that was found out.
+	connected bool
+	advice    sessionAdvice
+	advised   time.Time
+}
+
+// sessionAdvice is what is known of whether a server recommends sessions.
+type sessionAdvice int
+
+const (
+	adviceUnknown sessionAdvice = iota
+	adviceAsked
+	adviceYes
+	adviceNo
+)
+
+const (
+	// busySession is the number of exchanges from which on another session is
+	// opened.
+	busySession = 256
+	// maxSessions bounds the sessions of a transport that take new exchanges.
+	maxSessions = 16
+	// adviceAge is how long the word of a server that does not recommend sessions
+	// counts.
+	adviceAge = 5 * time.Minute
+)
+
+// get returns the session with the fewest exchanges that takes more; avoid are
+// those that have said that they do not.
+func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *clientSession {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var best *clientSession
+	load, count := 0, 0
+	keep := p.sessions[:0]
+	for _, s := range p.sessions {
+		if open, _ := s.session.State(); !open {
+			continue // it ends by itself
+		}
+		keep = append(keep, s)
+		count++
+		if slices.Contains(avoid, s) {
+			continue
+		}
+		if n := s.session.Len(); best == nil || n < load {
+			best, load = s, n
+		}
+	}
+	clear(p.sessions[len(keep):])
+	p.sessions = keep
+	if best == nil || load >= busySession && count < maxSessions {
+		best = p.add(inbound)
+	}
+	return best
+}
+
+func (p *sessionPool) add(inbound *bridge.Inbound) *clientSession {
+	apart := len(p.sessions) > 0
+	s := p.start(inbound, apart)
+	p.sessions = append(p.sessions, s)
+	p.run(func() {
+		<-s.ended
+		if apart {
+			s.link.transport.CloseIdleConnections()
+		}
+	})
+	return s
+}
+
+// answered says that the server has answered an RPC.
+func (p *sessionPool) answered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.connected = true
+}
+
+// recommended reports whether exchanges should go by session. While that is not
+// known it asks, and does not wait for the answer.
+func (p *sessionPool) recommended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch p.advice {
+	case adviceYes:
+		return true
+	case adviceAsked:
+		return false
+	case adviceNo:
+		if time.Since(p.advised) < adviceAge {
+			return false
+		}
+	case adviceUnknown:
+	}
+	if !p.connected {
+		return false
+	}
+	p.advice = adviceAsked
+	s := p.add(&bridge.Inbound{})
+	p.run(func() { p.ask(s) })
+	return false
+}
+
+// ask waits for the hello of a session, and ends it if it is not to be used.
+func (p *sessionPool) ask(s *clientSession) {
+	<-s.greeted
+	_, hello := s.session.State()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.advised = time.Now()
+	switch {
+	case hello.GetRecommended():
+		p.advice = adviceYes
+	case hello == nil && s.refusal() == nil:
+		p.advice = adviceUnknown
+	default:
+		p.advice = adviceNo
+		s.session.Close()
+	}
+}
+
+// forget has auto ask again, because a session has failed.
+func (p *sessionPool) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.advice == adviceYes {
+		p.advice = adviceUnknown
+	}
+}
+
+// closeIdle ends the sessions that carry nothing.
+func (p *sessionPool) closeIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sessions {
+		if s.session.Len() == 0 {
+			s.session.Close()
+		}
+	}
+}
+
+// run runs f, which wait waits for. What an exchange begins while the transport is
+// being closed ends with it by itself. It needs the lock.
+func (p *sessionPool) run(f func()) {
+	if p.over {
+		go f()
+		return
+	}
+	p.all.Go(f)
+}
+
+// wait returns when no session is left.
+func (p *sessionPool) wait() {
+	p.mu.Lock()
+	p.over = true
+	p.mu.Unlock()
+	p.all.Wait()
+}

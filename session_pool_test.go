@@ -1,0 +1,208 @@
+package culvert_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-http/culvert"
+)
+
+// countingRig is a rig that counts the RPCs of each method.
+type countingRig struct {
+	*rig
+	sessions, exchanges atomic.Int64
+}
+
+func newCountingRig(t *testing.T, app http.Handler, handlerOpts []culvert.HandlerOption, opts ...culvert.TransportOption) *countingRig {
+	t.Helper()
+	c := &countingRig{rig: &rig{}}
+	_, handler := culvert.NewHandler(app, handlerOpts...)
+	c.server = serveRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/Session"):
+			c.sessions.Add(1)
+		case strings.HasSuffix(r.URL.Path, "/Exchange"):
+			c.exchanges.Add(1)
+		}
+		handler.ServeHTTP(w, r)
+	}), true)
+	c.handler = handler
+	c.transport = newRigTransport(t, c.server.URL, opts...)
+	c.client = &http.Client{Transport: c.transport}
+	return c
+}
+
+// tellMethod answers with the RPC's method.
+var tellMethod = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	peer, _ := culvert.PeerFromContext(r.Context())
+	_, _ = io.WriteString(w, peer.Method)
+})
+
+func TestSessionsThatAgeAreReplaced(t *testing.T) {
+	r := newCountingRig(t, tellMethod, []culvert.HandlerOption{culvert.WithSessionAge(5 * time.Millisecond)},
+		culvert.WithMethod(culvert.MethodSession))
+	for deadline := time.Now().Add(20 * time.Second); r.sessions.Load() < 5; {
+		if got := readBody(t, r.get(t, "/")); got != "Session" {
+			t.Fatalf("method %q", got)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions: they do not age", r.sessions.Load())
+		}
+	}
+	if r.exchanges.Load() != 0 {
+		t.Errorf("%d exchanges by themselves", r.exchanges.Load())
+	}
+}
+
+func TestManyExchangesOpenAnotherSession(t *testing.T) {
+	const most = 300 // more than one session is given while another can be opened
+	var entered sync.WaitGroup
+	entered.Add(most)
+	leave := make(chan struct{})
+	r := newCountingRig(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered.Done()
+		<-leave
+	}), nil, culvert.WithMethod(culvert.MethodSession))
+	var all sync.WaitGroup
+	for range most {
+		all.Go(func() {
+			resp, err := r.transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = resp.Body.Close()
+		})
+	}
+	entered.Wait()
+	close(leave)
+	all.Wait()
+	// A session takes 100 exchanges before its server has said how many it takes, so
+	// that there may be more than two.
+	if got := r.sessions.Load(); got < 2 || got > 4 {
+		t.Errorf("%d sessions, want 2 to 4", got)
+	}
+}
+
+// What is more than one connection may have goes to a session on another.
+func TestSessionsMoveBeyondTheServersLimit(t *testing.T) {
+	const limit = 10
+	var entered sync.WaitGroup
+	entered.Add(3 * limit)
+	leave := make(chan struct{})
+	var mu sync.Mutex
+	conns := make(map[string]int)
+	r := newCountingRig(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		conns[r.RemoteAddr]++
+		mu.Unlock()
+		entered.Done()
+		<-leave
+	}), []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(limit)},
+		culvert.WithMethod(culvert.MethodSession))
+	var all sync.WaitGroup
+	for range 3 * limit {
+		all.Go(func() {
+			resp, err := r.transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = resp.Body.Close()
+		})
+	}
+	entered.Wait()
+	close(leave)
+	all.Wait()
+	for conn, n := range conns {
+		if n > limit {
+			t.Errorf("%d exchanges on connection %s, want %d at most", n, conn, limit)
+		}
+	}
+}
+
+func TestAutoTakesSessionsWhereTheyAreRecommended(t *testing.T) {
+	via := http.Header{"Via": {"1.1 mesh"}}
+	for _, row := range []struct {
+		name string
+		mode culvert.SessionMode
+		opts []culvert.TransportOption
+		want string
+	}{
+		{"recommended", culvert.SessionsRecommend, nil, "Session"},
+		{"allowed", culvert.SessionsAllow, nil, "Exchange"},
+		{"off", culvert.SessionsOff, nil, "Exchange"},
+		{"through an intermediary", culvert.SessionsRecommend, []culvert.TransportOption{culvert.WithHTTPHeader(via)}, "Exchange"},
+		{"asked for", culvert.SessionsAllow, []culvert.TransportOption{culvert.WithMethod(culvert.MethodSession)}, "Session"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newCountingRig(t, tellMethod, []culvert.HandlerOption{culvert.WithSessions(row.mode)}, row.opts...)
+			asked := func() bool { return r.sessions.Load() > 0 }
+			for deadline := time.Now().Add(20 * time.Second); ; {
+				got := readBody(t, r.get(t, "/"))
+				if got == row.want && asked() {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("method %q, %d sessions; want %q", got, r.sessions.Load(), row.want)
+				}
+			}
+			if row.want == "Exchange" { // and it stays so
+				for range 20 {
+					if got := readBody(t, r.get(t, "/")); got != row.want {
+						t.Errorf("method %q, want %q", got, row.want)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestSessionThatIsRefusedSaysSo(t *testing.T) {
+	r := newCountingRig(t, tellMethod, []culvert.HandlerOption{culvert.WithSessions(culvert.SessionsOff)},
+		culvert.WithMethod(culvert.MethodSession))
+	_, err := r.transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
+	if err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestShutdownDrainsSessions(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	r := newCountingRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-leave
+		fmt.Fprint(w, "done")
+	}), nil, culvert.WithMethod(culvert.MethodSession), culvert.WithTries(1))
+	body := make(chan string, 1)
+	go func() { body <- readBody(t, r.get(t, "/")) }()
+	<-entered
+	shut := make(chan error, 1)
+	go func() { shut <- r.handler.Shutdown(context.Background()) }()
+	var err error
+	for err == nil || !strings.Contains(err.Error(), "draining") {
+		var resp *http.Response
+		if resp, err = r.transport.RoundTrip(newRigRequest(t, http.MethodHead, "/late", nil)); err == nil {
+			_ = resp.Body.Close()
+			t.Fatal("an exchange was started while the handler drains")
+		}
+		if tunnelErr, ok := errors.AsType[*culvert.Error](err); !ok || !tunnelErr.NotStarted {
+			t.Fatalf("refused with %v", err)
+		}
+	}
+	close(leave)
+	if got := <-body; got != "done" {
+		t.Errorf("what ran got %q", got)
+	}
+	if err := <-shut; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
