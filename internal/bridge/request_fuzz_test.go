@@ -38,6 +38,7 @@ func fieldsOf(lines string) []*culvertv1.Field {
 func FuzzRequestHead(f *testing.F) {
 	f.Add("GET", "example.com", "/a?b=c", "", "Accept:*/*\nCookie:a=1\nCookie:b=2")
 	f.Add("OPTIONS", "", "*", "", "Te:trailers, deflate")
+	f.Add("GET", "a", "/", "", "Cookie:\nCookie:")
 	f.Add("POST", "[::1]:80", "//x/../%2e%2e/", "", "Content-Length:5\nTrailer:X-Sum")
 	f.Add("", "a", "", "/caf\xe9|\"<>", "X:caf\xe9\nX::\xff\xfe")
 	f.Add("GET", "a", "/%zz", "", "Connection:close, x\nX:1\nPragma:no-cache")
@@ -66,6 +67,11 @@ func FuzzRequestHead(f *testing.F) {
 		}
 		if _, ok := r.Header["Cache-Control"]; !ok && len(r.Header["Pragma"]) > 0 {
 			delete(same.Header, "Cache-Control") // net/http adds it for caches of HTTP/1.0
+		}
+		if cookies := r.Header["Cookie"]; len(cookies) == 1 {
+			// Empty lines are joined to one that ends in a space, as net/http's HTTP/2
+			// does it; HTTP/1.1 cannot send that space.
+			cookies[0] = textproto.TrimString(cookies[0])
 		}
 		if !reflect.DeepEqual(same.Header, r.Header) {
 			t.Errorf("the fields are %q, want %q", r.Header, same.Header)
