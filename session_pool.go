@@ -1,6 +1,7 @@
 package culvert
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -36,8 +37,11 @@ const (
 )
 
 const (
-	// busySession is the number of exchanges from which on another session is
-	// opened.
+	// sharedSession is the number of exchanges from which on another session is
+	// opened as long as there is a processor for each: what a session sends and
+	// receives is in order, so that one keeps little more than one of them busy.
+	sharedSession = 32
+	// busySession is the same for sessions beyond that.
 	busySession = 256
 	// maxSessions bounds the sessions of a transport that take new exchanges.
 	maxSessions = 16
@@ -69,10 +73,19 @@ func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *cli
 	}
 	clear(p.sessions[len(keep):])
 	p.sessions = keep
-	if best == nil || load >= busySession && count < maxSessions {
+	if best == nil || load >= enough(count) && count < maxSessions {
 		best = p.add(inbound)
 	}
 	return best
+}
+
+// enough is how many exchanges each of so many sessions has before there is one
+// more.
+func enough(sessions int) int {
+	if sessions < runtime.GOMAXPROCS(0) {
+		return sharedSession
+	}
+	return busySession
 }
 
 func (p *sessionPool) add(inbound *bridge.Inbound) *clientSession {
