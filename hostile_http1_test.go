@@ -40,6 +40,9 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
 			fmt.Fprintf(conn, "POST /%s/%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
 				culvert.ServiceName, row.method, row.contentType, len(row.first)+10, row.first)
 			reader := bufio.NewReader(conn)

@@ -154,7 +154,7 @@ func TestBundles(t *testing.T) {
 			t.Fatalf("%s: the authority has ended", test.name)
 		}
 	}
-	newBundle(second.PEM, before).endOthers(before)
+	newBundle(namesake.PEM, before).endOthers(before)
 	if one.valid.Err() == nil {
 		t.Error("the authority that is taken out goes on")
 	}
