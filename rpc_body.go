@@ -7,7 +7,9 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/textproto"
 	"os"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -77,7 +79,11 @@ func (b *rpcBody) Read(p []byte) (int, error) {
 	default:
 		b.left -= int64(n)
 	}
-	if b.err == nil && b.single && err != nil {
+	switch {
+	case b.err != nil || err == nil:
+	case isOfChunks(b.call.request, err):
+		b.err = toRPC(malformedBody("the chunks of the request's body are malformed"))
+	case b.single:
 		b.err = lostBody(err)
 	}
 	if b.err != nil {
@@ -108,6 +114,24 @@ func (b *rpcBody) read(p []byte) (int, error) {
 func (b *rpcBody) Close() error {
 	b.call.stopReading()
 	return b.ReadCloser.Close()
+}
+
+// isOfChunks reports whether reading a body has failed because its chunks, or the
+// trailers behind them, are malformed. net/http has no names for those errors,
+// which are its only ones without one; what the connection reports has a type.
+func isOfChunks(r *http.Request, err error) bool {
+	if r.ProtoMajor != 1 || len(r.TransferEncoding) == 0 {
+		return false
+	}
+	var ofTrailer textproto.ProtocolError
+	switch {
+	case errors.As(err, &ofTrailer):
+		return true
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, http.ErrBodyReadAfterClose):
+		return false
+	default:
+		return reflect.TypeOf(err) == reflect.TypeOf(http.ErrBodyReadAfterClose) // of a text alone
+	}
 }
 
 // lostBody names an error of the transport's, nil if it needs no name.
