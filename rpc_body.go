@@ -1,7 +1,6 @@
 package culvert
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -30,12 +29,11 @@ type rpcBody struct {
 	compressed bool // messages may be
 	single     bool // there must be one message
 
-	prefix [5]byte
-	have   int   // bytes of prefix
-	left   int64 // of the message; where there are no envelopes, of the body
-	begun  bool  // a message has
-	ended  bool  // all of the body was read
-	err    error
+	// Where there are no envelopes, left is what may still come.
+	envelopeTrack
+	begun bool // a message has
+	ended bool // all of the body was read
+	err   error
 
 	ahead *readAhead // what the next Read gets, nil if it is to read by itself
 
@@ -154,29 +152,17 @@ func lostBody(err error) error {
 
 // follow keeps track of where messages begin.
 func (b *rpcBody) follow(p []byte) {
-	for len(p) > 0 && b.err == nil {
-		if b.left > 0 {
-			n := min(b.left, int64(len(p)))
-			b.left -= n
-			p = p[n:]
-			continue
+	for begun := false; len(p) > 0 && b.err == nil; {
+		if p, begun = b.next(p); begun {
+			b.begin()
 		}
-		n := copy(b.prefix[b.have:], p)
-		p = p[n:]
-		if b.have += n; b.have < len(b.prefix) {
-			return
-		}
-		b.begin()
 	}
 }
 
 // begin begins the message that the prefix announces.
 func (b *rpcBody) begin() {
 	const compressed = 1
-	flags := b.prefix[0]
-	b.have = 0
-	b.left = int64(binary.BigEndian.Uint32(b.prefix[1:]))
-	switch {
+	switch flags := b.prefix[0]; {
 	case b.single && b.begun:
 		b.err = toRPC(malformedBody("the method takes one message"))
 	case flags&^compressed != 0:
