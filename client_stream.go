@@ -62,7 +62,7 @@ func (r *clientRPCs) newLink() *clientLink {
 		answered:  r.sessions.answered,
 	}
 	l.options = clientOptions(r.config, r.http2)
-	l.service = culvertv1connect.NewHTTPServiceClient(l.doer, r.server.base.String(), l.options...)
+	l.service = culvertv1connect.NewHTTPServiceClient(boundedDoer{l.doer, r.config.maxMessage()}, r.server.base.String(), l.options...)
 	return l
 }
 
