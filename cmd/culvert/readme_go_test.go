@@ -25,8 +25,8 @@ func TestREADMEGo(t *testing.T) {
 	}
 	shell, address := newREADMEShell(t), freeAddress(t)
 	shell.write(t, "get", "hello from the server")
-	server := shell.build(t, strings.ReplaceAll(blocks[0][1], "localhost:8080", address))
-	client := shell.build(t, "package main\n\nimport (\n\"log\"\n\"net/http\"\n\"os\"\n\n\"github.com/culvert-http/culvert\"\n)\n\nfunc main() {\n"+
+	server := build(t, strings.ReplaceAll(blocks[0][1], "localhost:8080", address))
+	client := build(t, "package main\n\nimport (\n\"log\"\n\"net/http\"\n\"os\"\n\n\"github.com/culvert-http/culvert\"\n)\n\nfunc main() {\n"+
 		strings.ReplaceAll(blocks[1][1], "localhost:8080", address)+"_ = response.Write(os.Stdout)\n}\n")
 
 	running := shell.command(t, "exec "+server)
@@ -44,12 +44,9 @@ func TestREADMEGo(t *testing.T) {
 }
 
 // build compiles a program and returns its path.
-func (s *readmeShell) build(tb testing.TB, source string) string {
+func build(tb testing.TB, source string) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp(s.dir, "")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	dir := tb.TempDir()
 	file := filepath.Join(dir, "main.go")
 	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 		tb.Fatal(err)

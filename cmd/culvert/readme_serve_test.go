@@ -20,17 +20,20 @@ func TestREADMEServe(t *testing.T) {
 	t.Parallel()
 	readme.NeedTools(t)
 	t.Run("Node", func(t *testing.T) {
+		t.Parallel()
 		readme.Need(t, "node", "https://nodejs.org")
 		shell, lines := newREADMEShell(t), readmeLines(t, "### Node", 3)
 		address := shell.serveBy(t, lines[1], "localhost:3000", shell.node(t, lines[0]))
 		shell.prints(t, lines[2], address, `"text":"hello from Node\\n"`)
 	})
 	t.Run("folder", func(t *testing.T) {
+		t.Parallel()
 		shell, lines := newREADMEShell(t), readmeLines(t, "### A folder", 2)
 		shell.write(t, "public/index.html", "hello from a folder")
 		shell.prints(t, lines[1], shell.serveBy(t, lines[0]), `"text":"hello from a folder"`)
 	})
 	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
 		app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "hello from the application")
 		}))
