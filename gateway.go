@@ -28,6 +28,7 @@ type Gateway struct {
 	via       gatewayVia
 	admission *admission
 	rates     *peerRates
+	stalls    stalls
 }
 
 // NewGateway returns a gateway that sends its requests through rt. It does not
@@ -41,6 +42,7 @@ func NewGateway(rt http.RoundTripper, opts ...GatewayOption) *Gateway {
 		via:       newGatewayVia(),
 		admission: newAdmission(config.maxRequests, config.maxRequests, config.maxWait),
 		rates:     newPeerRates(config.ratePerClient, config.burstPerClient),
+		stalls:    stalls{timeout: config.stallTimeout},
 	}
 }
 

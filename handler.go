@@ -42,6 +42,7 @@ type Handler struct {
 	errors    *connect.ErrorWriter
 	admission *admission
 	rates     *peerRates
+	stalls    stalls
 	sessions  sessions
 	// trustedNames are those of WithTrustedNames.
 	trustedNames peername.List
@@ -83,6 +84,7 @@ func NewHandler(inner http.Handler, opts ...HandlerOption) (pattern string, hand
 		},
 		admission:    newAdmission(config.maxExchanges, config.maxExchangesPerConn, config.maxWait),
 		rates:        newPeerRates(config.ratePerPeer, config.burstPerPeer),
+		stalls:       stalls{timeout: config.stallTimeout},
 		trustedNames: compileNames(config.trustedNames),
 	}
 	options := h.connectOptions()
@@ -133,7 +135,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if doubt.AboutEnd(r) {
 		w.Header().Set("Connection", "close")
 	}
-	watched := newStallWriter(w, r, h.config.stallTimeout)
+	watched := newStallWriter(w, r, &h.stalls)
 	defer watched.finish()
 	binary, ok := fromWebText(r)
 	if !ok {
