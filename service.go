@@ -160,10 +160,15 @@ func (s sender) Send(frame *culvertv1.ResponseFrame) error {
 func (s sender) InterruptSend() { s.call.InterruptSend() }
 
 // SendLast implements bridge.HoldingStream: one write takes the last message and
-// the end of the RPC.
+// the end of the RPC. In gRPC that end is a frame of its own, which can share a
+// write only where others keep the connection busy.
 func (s sender) SendLast(frame *culvertv1.ResponseFrame) error {
-	s.call.holds.Store(true)
+	s.call.holds.Store(s.call.peer.Protocol != connect.ProtocolGRPC || s.call.handler.admission.shared())
 	return s.Send(frame)
 }
 
+// Holds implements bridge.HoldingStream.
+func (s sender) Holds() bool { return s.call.holds.Load() }
+
+// FlushLast implements bridge.HoldingStream.
 func (s sender) FlushLast() { s.call.FlushLast() }

@@ -50,7 +50,7 @@ const flushTime = 250 * time.Microsecond
 func (e *exchange) flushLast() {
 	holding, ok := e.stream.(HoldingStream)
 	switch {
-	case !ok:
+	case !ok || !holding.Holds():
 	case e.body.frames.ended:
 		e.server.flushes.Start(&e.flush, flushTime, e, func(e *exchange) { go e.flushHeld() })
 	default:
