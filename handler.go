@@ -258,6 +258,10 @@ func (h *Handler) receive(call *rpc, method http.Handler) {
 		call.stopWatch = call.watchArrival(h.config.headTimeout, h.config.idleTimeout)
 		defer call.stopWatch()
 	}
+	if timeout, plain := call.plainTimeout(); plain {
+		call.servePlain(timeout)
+		return
+	}
 	method.ServeHTTP(&rpcWriter{call.writer, call}, r)
 	if !call.begun {
 		call.result.Err = call.body.failure()

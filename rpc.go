@@ -28,6 +28,7 @@ type rpc struct {
 	stopWatch func()
 	// unobserved says that the call is no exchange itself.
 	unobserved bool
+	wrote      bool // a message, around connect
 	// valid is done when the credential of the call has ended, nil if it does not.
 	valid context.Context //nolint:containedctx // not the call's
 

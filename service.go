@@ -143,18 +143,26 @@ func (r *receiver) release() {
 // InterruptReceive implements bridge.ServerStream.
 func (r *receiver) InterruptReceive() { r.call.InterruptReceive() }
 
-// sender adapts the sending side of a connect stream to the bridge.
+// sender adapts the sending side of a connect stream to the bridge, or of an RPC
+// around connect, which has no conn.
 type sender struct {
 	conn connect.StreamingHandlerConn
 	call *rpc
 }
 
 func (s sender) Send(frame *culvertv1.ResponseFrame) error {
-	err := s.conn.Send(frame)
+	err := s.send(frame)
 	if err != nil && s.call.stalled() {
 		return stalledFor(s.call.handler.config.stallTimeout)
 	}
 	return err
+}
+
+func (s sender) send(frame *culvertv1.ResponseFrame) error {
+	if s.conn == nil {
+		return s.call.write(frame)
+	}
+	return s.conn.Send(frame)
 }
 
 func (s sender) InterruptSend() { s.call.InterruptSend() }
