@@ -17,6 +17,7 @@ import (
 // rpc is what the mount knows of a call, from its first byte to its last. It is
 // in the context of everything that serves the call.
 type rpc struct {
+	memory  *rpcMemory // nil in a session
 	handler *Handler
 	peer    Peer
 	outer   *rpc          // that carries the request which is this RPC

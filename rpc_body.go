@@ -47,11 +47,11 @@ type rpcBody struct {
 	arrived atomic.Int64 // bytes
 }
 
-// newRPCBody returns the body of a call, whose messages have at most most bytes.
-// single says that the method takes one message.
-func newRPCBody(call *rpc, most int, single bool) *rpcBody {
+// start makes b the body of a call, whose messages have at most most bytes. single
+// says that the method takes one message.
+func (b *rpcBody) start(call *rpc, most int, single bool) {
 	r := call.request
-	b := &rpcBody{ReadCloser: r.Body, call: call, most: int64(most), single: single, buffers: r.ProtoMajor >= 2}
+	b.ReadCloser, b.call, b.most, b.single, b.buffers = r.Body, call, int64(most), single, r.ProtoMajor >= 2
 	encoding := ""
 	switch contentType := r.Header.Get("Content-Type"); {
 	case strings.HasPrefix(contentType, "application/grpc"):
@@ -62,7 +62,6 @@ func newRPCBody(call *rpc, most int, single bool) *rpcBody {
 		b.left = b.most
 	}
 	b.compressed = encoding != "" && encoding != "identity"
-	return b
 }
 
 // Read implements io.Reader.

@@ -77,7 +77,8 @@ func (c *rpc) servePlain(timeout time.Duration) {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	stream := &plainExchange{plainReceiver{call: c}, sender{call: c}}
+	stream := &c.memory.stream
+	stream.plainReceiver.call, stream.sender.call = c, c
 	defer stream.release()
 	err := c.serve(ctx, connect.Peer{Protocol: connect.ProtocolGRPC}, stream, bridge.Origin{Streaming: true})
 	if err == nil {

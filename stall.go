@@ -33,7 +33,7 @@ const stallTicks = 4
 // after it.
 type stallWriter struct {
 	http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	stalls  *stalls
 	http1   bool
 	pending atomic.Bool // something was written and not flushed
@@ -50,11 +50,11 @@ type stallWriter struct {
 	finished bool
 }
 
-func newStallWriter(w http.ResponseWriter, r *http.Request, stalls *stalls) *stallWriter {
-	s := &stallWriter{ResponseWriter: w, control: http.NewResponseController(w), stalls: stalls}
+// start begins to watch over the writes of w, until finish.
+func (s *stallWriter) start(w http.ResponseWriter, r *http.Request, stalls *stalls) {
+	s.ResponseWriter, s.control, s.stalls = w, *http.NewResponseController(w), stalls
 	s.http1 = r.ProtoMajor < 2
 	s.watch()
-	return s
 }
 
 // writing is what a write adds to the count of those that run, and takes away
