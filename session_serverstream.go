@@ -35,6 +35,9 @@ func newSessionStream(x *session.Exchange, patience time.Duration) *sessionStrea
 func (s *sessionStream) Receive(frame *culvertv1.RequestFrame) error {
 	s.reader.Release()
 	part, err := s.exchange.Receive()
+	if err == session.ErrPaused {
+		return bridge.ErrPaused
+	}
 	if err != nil {
 		return sessionError(err)
 	}
@@ -115,6 +118,9 @@ func (m *partMeta) release() {
 
 // InterruptReceive implements bridge.ServerStream.
 func (s *sessionStream) InterruptReceive() { s.exchange.InterruptReceive() }
+
+// PauseReceive implements bridge.MultiplexedStream.
+func (s *sessionStream) PauseReceive() { s.exchange.PauseReceive() }
 
 // InterruptSend implements bridge.ServerStream.
 func (s *sessionStream) InterruptSend() { s.exchange.InterruptSend() }
