@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -21,26 +22,58 @@ var errWrongHTTP = errors.New("server has changed the version of HTTP that it sp
 
 // clientConns opens the connections of a transport, and closes them with it.
 type clientConns struct {
-	ctx     context.Context //nolint:containedctx // the transport's own
-	base    *url.URL
-	address string
-	tls     *tls.Config
-	open    DialFunc
-	timeout time.Duration
+	ctx          context.Context //nolint:containedctx // the transport's own
+	base         *url.URL
+	address      string
+	tls          *tls.Config
+	open         DialFunc
+	timeout      time.Duration
+	stallTimeout time.Duration // of writes in HTTP/2, 0 for no bound
 
 	mu    sync.Mutex // guards what follows
 	conns map[*clientConn]struct{}
 	spare *tls.Conn // opened to ask what the server speaks, and not used yet
 }
 
-// clientConn is a connection that leaves the list of open ones when it is closed.
+// clientConn is a connection that leaves the list of open ones when it is closed,
+// and can fail when nothing of what is written to it is taken.
 type clientConn struct {
 	net.Conn
 	conns *clientConns
+	watch stallWatch
+}
+
+// Write implements net.Conn. net/http's own bound of the same, WriteByteTimeout,
+// sets a deadline before each write and takes it away after it.
+func (c *clientConn) Write(p []byte) (n int, err error) {
+	for {
+		m, err := c.write(p[n:])
+		n += m
+		if n == len(p) || m == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if err := c.SetWriteDeadline(time.Time{}); err != nil { // some was taken: more time
+			return n, err
+		}
+	}
+}
+
+func (c *clientConn) write(p []byte) (int, error) {
+	c.watch.begin()
+	defer c.watch.end()
+	return c.Conn.Write(p)
+}
+
+// interrupt ends the write that waits.
+func (c *clientConn) interrupt() {
+	if c.SetWriteDeadline(inThePast) != nil {
+		_ = c.Close()
+	}
 }
 
 // Close implements net.Conn.
 func (c *clientConn) Close() error {
+	c.watch.stop()
 	c.conns.mu.Lock()
 	delete(c.conns.conns, c)
 	c.conns.mu.Unlock()
@@ -67,6 +100,9 @@ func newClientConns(ctx context.Context, base *url.URL, config *transportConfig)
 		open:    config.dial,
 		timeout: config.dialTimeout,
 		conns:   make(map[*clientConn]struct{}),
+	}
+	if config.pingInterval > 0 {
+		c.stallTimeout = config.pingInterval + config.pingTimeout
 	}
 	if config.tls != nil {
 		c.tls = config.tls
@@ -102,6 +138,15 @@ func (c *clientConns) dial(ctx context.Context, network, address string) (net.Co
 	return tracked, nil
 }
 
+// dialPlain opens a connection without TLS.
+func (c *clientConns) dialPlain(ctx context.Context, network, address string, isHTTP2 bool) (net.Conn, error) {
+	conn, err := c.dial(ctx, network, address)
+	if err == nil && isHTTP2 {
+		c.boundWrites(conn)
+	}
+	return conn, err
+}
+
 // dialTLS opens a connection with TLS, or takes the one that was opened to ask
 // what the server speaks. It must be HTTP/2, or must not.
 func (c *clientConns) dialTLS(ctx context.Context, network, address string, isHTTP2 bool) (net.Conn, error) {
@@ -116,7 +161,19 @@ func (c *clientConns) dialTLS(ctx context.Context, network, address string, isHT
 		_ = conn.Close()
 		return nil, &clientDialError{errWrongHTTP}
 	}
+	if isHTTP2 {
+		c.boundWrites(conn.NetConn())
+	}
 	return conn, nil
+}
+
+// boundWrites has a connection that dial has opened fail where the server takes
+// nothing of what is written. It is for HTTP/2: in HTTP/1.1 a server may leave a
+// body unread for as long as it likes.
+func (c *clientConns) boundWrites(conn net.Conn) {
+	if tracked, ok := conn.(*clientConn); ok {
+		tracked.watch.timeout, tracked.watch.interrupt = c.stallTimeout, tracked.interrupt
+	}
 }
 
 func (c *clientConns) takeSpare() *tls.Conn {

@@ -130,13 +130,11 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 	default:
 		protocols.SetHTTP2(true)
 	}
-	writeTimeout := config.pingInterval + config.pingTimeout
-	if config.pingInterval == 0 {
-		writeTimeout = 0
-	}
 	return &http.Transport{
-		Protocols:   &protocols,
-		DialContext: s.conns.dial,
+		Protocols: &protocols,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return s.conns.dialPlain(ctx, network, address, isHTTP2)
+		},
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return s.conns.dialTLS(ctx, network, address, isHTTP2)
 		},
@@ -146,7 +144,6 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 			MaxReadFrameSize:              maxHTTP2Frame,
 			SendPingTimeout:               config.pingInterval,
 			PingTimeout:                   config.pingTimeout,
-			WriteByteTimeout:              writeTimeout,
 		},
 		DisableCompression:     true, // of RPCs as a whole, which nobody expects
 		MaxResponseHeaderBytes: 1 << 20,

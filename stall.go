@@ -15,7 +15,12 @@ import (
 // than that in the time of a stall is taken for one that has stopped.
 const stallChunk = 64 << 10
 
-// stallWatch interrupts what waits for a client that does not read.
+// stallLooks is how often a write that waits is looked at before it is interrupted.
+const stallLooks = 4
+
+// stallWatch interrupts what waits for a client that does not read: after its
+// timeout, and at most a quarter of that later. Most writes wait for nobody, and
+// there are many of them: they neither touch a timer nor ask for the time.
 type stallWatch struct {
 	timeout   time.Duration // 0 means never
 	interrupt func()
@@ -23,7 +28,11 @@ type stallWatch struct {
 
 	mu     sync.Mutex // guards what follows
 	writes int        // that have begun and not ended
+	begun  uint64     // how many have in all
+	seen   uint64     // of them, at the last look
+	waits  int        // looks since then that have found nothing new
 	timer  *time.Timer
+	runs   bool // the timer does
 }
 
 // begin begins a write.
@@ -34,11 +43,16 @@ func (s *stallWatch) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes++
-	if s.timer != nil {
-		s.timer.Reset(s.timeout)
+	s.begun++
+	if s.runs {
 		return
 	}
-	s.timer = time.AfterFunc(s.timeout, s.expire)
+	s.runs, s.seen, s.waits = true, s.begun, 0
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.timeout/stallLooks, s.look)
+		return
+	}
+	s.timer.Reset(s.timeout / stallLooks)
 }
 
 // end ends it.
@@ -48,19 +62,41 @@ func (s *stallWatch) end() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.writes--; s.writes == 0 {
-		s.timer.Stop()
+	s.writes--
+}
+
+// look runs in the timer's goroutine, as long as something is written.
+func (s *stallWatch) look() {
+	if s.waitsTooLong() {
+		s.stalled.Store(true)
+		s.interrupt()
 	}
 }
 
-// expire runs in the timer's goroutine.
-func (s *stallWatch) expire() {
+func (s *stallWatch) waitsTooLong() bool {
 	s.mu.Lock()
-	waits := s.writes > 0
-	s.mu.Unlock()
-	if waits {
-		s.stalled.Store(true)
-		s.interrupt()
+	defer s.mu.Unlock()
+	if s.runs = s.writes > 0; !s.runs {
+		return false
+	}
+	if s.waits++; s.begun != s.seen {
+		s.seen, s.waits = s.begun, 0
+	}
+	if s.waits >= stallLooks {
+		s.runs = false
+		return true
+	}
+	s.timer.Reset(s.timeout / stallLooks)
+	return false
+}
+
+// stop ends the watch, after the last write.
+func (s *stallWatch) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+		s.runs = false
 	}
 }
 
@@ -98,6 +134,7 @@ func (s *stallWriter) interrupt() {
 // what net/http has still to write then, and takes away again when it has; in
 // HTTP/2 the end of a stream needs no credit.
 func (s *stallWriter) finish() {
+	s.watch.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finished = true

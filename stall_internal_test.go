@@ -1,0 +1,88 @@
+package culvert
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const stallTestTimeout = time.Minute
+
+func newTestWatch() (watch *stallWatch, interrupted *atomic.Int32) {
+	interrupted = new(atomic.Int32)
+	return &stallWatch{timeout: stallTestTimeout, interrupt: func() { interrupted.Add(1) }}, interrupted
+}
+
+// A write that waits is interrupted when the time is over, and not long after that;
+// one that begins meanwhile has all the time again.
+func TestStallWatchInterruptsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		watch, interrupted := newTestWatch()
+		defer watch.stop()
+		watch.begin()
+		time.Sleep(stallTestTimeout / 10 * 7)
+		watch.begin()
+		watch.end()
+		time.Sleep(stallTestTimeout - time.Nanosecond)
+		synctest.Wait()
+		if interrupted.Load() > 0 {
+			t.Fatal("interrupted before the timeout was over")
+		}
+		time.Sleep(stallTestTimeout/stallLooks + time.Nanosecond)
+		synctest.Wait()
+		if interrupted.Load() != 1 || !watch.stalled.Load() {
+			t.Fatalf("interrupted %d times, and stalled is %t", interrupted.Load(), watch.stalled.Load())
+		}
+	})
+}
+
+// Writes that do not wait are never interrupted, however long they go on, nor is
+// what begins after a pause.
+func TestStallWatchLeavesWhatDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		watch, interrupted := newTestWatch()
+		defer watch.stop()
+		for i := range 40 {
+			watch.begin()
+			time.Sleep(stallTestTimeout * 9 / 10)
+			watch.end()
+			time.Sleep(time.Duration(i%4) * stallTestTimeout)
+		}
+		synctest.Wait()
+		if interrupted.Load() > 0 {
+			t.Fatalf("interrupted %d times", interrupted.Load())
+		}
+	})
+}
+
+// A connection whose peer takes nothing fails, as it does with net/http's own bound;
+// one whose peer takes a little at a time does not.
+func TestClientConnFailsWhereNothingIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		conns := &clientConns{conns: make(map[*clientConn]struct{}), stallTimeout: stallTestTimeout}
+		conn := &clientConn{Conn: near, conns: conns}
+		conns.boundWrites(conn)
+		defer conn.Close()
+		defer far.Close()
+		go func() {
+			for range 5 {
+				time.Sleep(stallTestTimeout * 9 / 10)
+				_, _ = io.ReadFull(far, make([]byte, 10))
+			}
+		}()
+		began := time.Now()
+		n, err := conn.Write(make([]byte, 60))
+		if n != 50 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("wrote %d bytes, error %v", n, err)
+		}
+		if took := time.Since(began); took < 5*stallTestTimeout || took > 9*stallTestTimeout {
+			t.Fatalf("gave up after %s", took)
+		}
+	})
+}
