@@ -110,7 +110,7 @@ func (m *partMeta) release() {
 // InterruptReceive implements bridge.ServerStream.
 func (s *sessionStream) InterruptReceive() { s.exchange.InterruptReceive() }
 
-// PauseReceive implements bridge.MultiplexedStream.
+// PauseReceive implements bridge.PausingStream.
 func (s *sessionStream) PauseReceive() { s.exchange.PauseReceive() }
 
 // InterruptSend implements bridge.ServerStream.
@@ -119,7 +119,10 @@ func (s *sessionStream) InterruptSend() { s.exchange.InterruptSend() }
 // OnEnd implements bridge.MultiplexedStream.
 func (s *sessionStream) OnEnd(ender interface{ End(err error) }) { s.exchange.OnReset(ender) }
 
-var _ bridge.MultiplexedStream = (*sessionStream)(nil)
+var (
+	_ bridge.MultiplexedStream = (*sessionStream)(nil)
+	_ bridge.PausingStream     = (*sessionStream)(nil)
+)
 
 // sessionError is what the bridge makes of an error of a session.
 func sessionError(err error) error {

@@ -13,6 +13,9 @@ import (
 
 const stallTestTimeout = time.Minute
 
+// after lets the time of a bubble pass.
+func after(d time.Duration) { <-time.After(d) }
+
 func newTestWatch() (watch *stallWatch, interrupted *atomic.Int32) {
 	interrupted = new(atomic.Int32)
 	return &stallWatch{timeout: stallTestTimeout, interrupt: func() { interrupted.Add(1) }}, interrupted
@@ -25,15 +28,15 @@ func TestStallWatchInterruptsWhatWaits(t *testing.T) {
 		watch, interrupted := newTestWatch()
 		defer watch.stop()
 		watch.begin()
-		time.Sleep(stallTestTimeout / 10 * 7)
+		after(stallTestTimeout / 10 * 7)
 		watch.begin()
 		watch.end()
-		time.Sleep(stallTestTimeout - time.Nanosecond)
+		after(stallTestTimeout - time.Nanosecond)
 		synctest.Wait()
 		if interrupted.Load() > 0 {
 			t.Fatal("interrupted before the timeout was over")
 		}
-		time.Sleep(stallTestTimeout/stallLooks + time.Nanosecond)
+		after(stallTestTimeout/stallLooks + time.Nanosecond)
 		synctest.Wait()
 		if interrupted.Load() != 1 || !watch.stalled.Load() {
 			t.Fatalf("interrupted %d times, and stalled is %t", interrupted.Load(), watch.stalled.Load())
@@ -49,9 +52,9 @@ func TestStallWatchLeavesWhatDoesNotWait(t *testing.T) {
 		defer watch.stop()
 		for i := range 40 {
 			watch.begin()
-			time.Sleep(stallTestTimeout * 9 / 10)
+			after(stallTestTimeout * 9 / 10)
 			watch.end()
-			time.Sleep(time.Duration(i%4) * stallTestTimeout)
+			after(time.Duration(i%4) * stallTestTimeout)
 		}
 		synctest.Wait()
 		if interrupted.Load() > 0 {
@@ -72,7 +75,7 @@ func TestClientConnFailsWhereNothingIsTaken(t *testing.T) {
 		defer far.Close()
 		go func() {
 			for range 5 {
-				time.Sleep(stallTestTimeout * 9 / 10)
+				after(stallTestTimeout * 9 / 10)
 				_, _ = io.ReadFull(far, make([]byte, 10))
 			}
 		}()

@@ -24,9 +24,8 @@ func (e *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	c := &hijackedConn{exchange: e, arrivals: newArrivals(), closed: make(chan struct{})}
-	if pausing, ok := e.stream.(MultiplexedStream); ok {
+	if pausing, ok := e.stream.(PausingStream); ok {
 		c.arrivals.pause = pausing.PauseReceive
-		c.arrivals.data = e.body.rest
 	}
 	if e.response.status != 0 {
 		if err := e.response.buffer.flush(&e.response); err != nil {
@@ -48,9 +47,10 @@ type hijackedConn struct {
 	exchange *exchange
 	arrivals *arrivals
 
-	mu       sync.Mutex // guards writing, held while sending
-	headDone bool       // a final head was sent; what is written from here on is data
-	head     []byte     // what was written of it so far
+	mu       sync.Mutex              // guards writing, held while sending
+	headDone bool                    // a final head was sent; what is written from here on is data
+	head     []byte                  // what was written of it so far
+	frame    culvertv1.ResponseFrame // that carries data
 	rest     *rawResponse
 	ended    bool
 
@@ -110,9 +110,8 @@ func (c *hijackedConn) Read(p []byte) (int, error) {
 	}
 }
 
-// receiveNext receives a frame where Read waits for it, so that nobody has to be
-// woken but the one who reads: a session can end that wait for a deadline. It may
-// return without a frame.
+// receiveNext receives a frame on the goroutine that reads, so that it is the only
+// one that is woken for it. It may return without a frame.
 func (c *hijackedConn) receiveNext() {
 	body := &c.exchange.body
 	if body.ended {
@@ -153,7 +152,10 @@ func (c *hijackedConn) Write(p []byte) (int, error) {
 func (c *hijackedConn) writeData(p []byte) error {
 	for len(p) > 0 {
 		part := p[:min(len(p), MaxData)]
-		if err := c.exchange.send(&culvertv1.ResponseFrame{Data: part}); err != nil {
+		c.frame.Data = part
+		err := c.exchange.send(&c.frame)
+		c.frame.Data = nil
+		if err != nil {
 			return err
 		}
 		p = p[len(part):]

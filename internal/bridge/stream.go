@@ -32,11 +32,17 @@ type MultiplexedStream interface {
 	// OnEnd has End called, once, with the reason when the stream fails. It must
 	// not call the stream, and must not block.
 	OnEnd(ender interface{ End(err error) })
-	// PauseReceive has the Receive that waits return ErrPaused, or else the next one
-	// that would have to. Nothing is lost. It may be called at any time, by anybody,
-	// and does not block.
-	PauseReceive()
 	LastSender
+}
+
+// PausingStream is a ServerStream whose Receive can be called away, and loses
+// nothing by that.
+type PausingStream interface {
+	ServerStream
+	// PauseReceive has the Receive that waits return ErrPaused, or else the next one
+	// that would have to. It may be called at any time, by anybody, and does not
+	// block.
+	PauseReceive()
 }
 
 // ErrPaused is what Receive returns after PauseReceive.
