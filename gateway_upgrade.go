@@ -90,7 +90,9 @@ func (x *gatewayExchange) carry(conn net.Conn, client io.Reader, tunnel io.ReadW
 	}
 	var to io.Writer = conn
 	if timeout := x.gateway.config.stallTimeout; timeout > 0 {
-		to = stallConn{conn, timeout}
+		watched := newStallConn(conn, timeout)
+		defer watched.watch.stop()
+		to = watched
 	}
 	d.open.Store(2)
 	up := make(chan struct{})

@@ -199,21 +199,30 @@ func stalledFor(timeout time.Duration) *Error {
 // nothing of what is written to it.
 type stallConn struct {
 	net.Conn
-	timeout time.Duration
+	watch stallWatch
+}
+
+func newStallConn(conn net.Conn, timeout time.Duration) *stallConn {
+	c := &stallConn{Conn: conn}
+	c.watch.timeout, c.watch.interrupt = timeout, func() { _ = conn.SetWriteDeadline(inThePast) }
+	return c
 }
 
 // Write implements net.Conn.
-func (c stallConn) Write(p []byte) (n int, err error) {
+func (c *stallConn) Write(p []byte) (n int, err error) {
 	for first := true; err == nil && (first || n < len(p)); first = false {
-		if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-			return n, err
-		}
 		var m int
-		m, err = c.Conn.Write(p[n:min(len(p), n+stallChunk)])
+		m, err = c.writeChunk(p[n:min(len(p), n+stallChunk)])
 		n += m
 	}
 	return n, err
 }
 
+func (c *stallConn) writeChunk(p []byte) (int, error) {
+	c.watch.begin()
+	defer c.watch.end()
+	return c.Conn.Write(p)
+}
+
 // CloseWrite ends what is sent, and leaves what is received.
-func (c stallConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *stallConn) CloseWrite() error { return closeWrite(c.Conn) }

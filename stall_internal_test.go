@@ -89,3 +89,26 @@ func TestClientConnFailsWhereNothingIsTaken(t *testing.T) {
 		}
 	})
 }
+
+// A client that takes less than it should of what a gateway writes to a connection
+// that it has taken over, is taken for one that has stopped.
+func TestStallConnFailsWhereTooLittleIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		conn := newStallConn(near, stallTestTimeout)
+		defer near.Close()
+		defer far.Close()
+		defer conn.watch.stop()
+		go func() {
+			for range 3 {
+				_, _ = io.ReadFull(far, make([]byte, stallChunk))
+				after(stallTestTimeout * 9 / 10)
+			}
+			_, _ = io.ReadFull(far, make([]byte, 10))
+		}()
+		n, err := conn.Write(make([]byte, 4*stallChunk))
+		if n != 3*stallChunk+10 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("wrote %d bytes, error %v", n, err)
+		}
+	})
+}
