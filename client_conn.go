@@ -138,10 +138,10 @@ func (c *clientConns) dial(ctx context.Context, network, address string) (net.Co
 	return tracked, nil
 }
 
-// dialPlain opens a connection without TLS.
-func (c *clientConns) dialPlain(ctx context.Context, network, address string, isHTTP2 bool) (net.Conn, error) {
+// dialHTTP2 opens a connection for HTTP/2 without TLS.
+func (c *clientConns) dialHTTP2(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := c.dial(ctx, network, address)
-	if err == nil && isHTTP2 {
+	if err == nil {
 		c.boundWrites(conn)
 	}
 	return conn, err

@@ -122,19 +122,19 @@ func (s *clientServer) closeAll() {
 // HTTP.
 func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *http.Transport {
 	var protocols http.Protocols
+	dial := s.conns.dial
 	switch {
 	case !isHTTP2:
 		protocols.SetHTTP1(true)
 	case s.base.Scheme == "http":
 		protocols.SetUnencryptedHTTP2(true)
+		dial = holdCredit(s.conns.dialHTTP2, config.streamWindow, config.connWindow)
 	default:
 		protocols.SetHTTP2(true)
 	}
 	return &http.Transport{
-		Protocols: &protocols,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return s.conns.dialPlain(ctx, network, address, isHTTP2)
-		},
+		Protocols:   &protocols,
+		DialContext: dial,
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return s.conns.dialTLS(ctx, network, address, isHTTP2)
 		},
