@@ -94,7 +94,7 @@ func NewHandler(inner http.Handler, opts ...HandlerOption) (pattern string, hand
 		},
 		admission:    newAdmission(config.maxExchanges, config.maxExchangesPerConn, config.maxWait),
 		rates:        newPeerRates(config.ratePerPeer, config.burstPerPeer),
-		trustedNames: compileNames(config.trustedNames),
+		trustedNames: compileNames("WithTrustedNames", config.trustedNames),
 	}
 	options := h.connectOptions()
 	_, methods := culvertv1connect.NewHTTPServiceHandler(service{}, options...)
