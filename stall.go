@@ -9,80 +9,88 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
-// stallChunk is how much is written under one deadline: a client that takes less
-// than that in the time of a stall is taken for one that has stopped.
+// stallChunk is how much is written under one watch, or up to twice as much: a
+// client that takes less than that in the time of a stall is taken for one that
+// has stopped.
 const stallChunk = 64 << 10
 
-// stallWatch interrupts what waits for a client that does not read.
-type stallWatch struct {
-	timeout   time.Duration // 0 means never
-	interrupt func()
-	stalled   atomic.Bool
-
-	mu     sync.Mutex // guards what follows
-	writes int        // that have begun and not ended
-	timer  *time.Timer
+// stalls are the bound on the time in which a client takes nothing of what is
+// sent to it, for all who write. The zero value is no bound.
+type stalls struct {
+	timeout time.Duration
+	ticks   timeout.Queue[stallWriter]
 }
 
-// begin begins a write.
-func (s *stallWatch) begin() {
-	if s.timeout == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writes++
-	if s.timer != nil {
-		s.timer.Reset(s.timeout)
-		return
-	}
-	s.timer = time.AfterFunc(s.timeout, s.expire)
-}
-
-// end ends it.
-func (s *stallWatch) end() {
-	if s.timeout == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.writes--; s.writes == 0 {
-		s.timer.Stop()
-	}
-}
-
-// expire runs in the timer's goroutine.
-func (s *stallWatch) expire() {
-	s.mu.Lock()
-	waits := s.writes > 0
-	s.mu.Unlock()
-	if waits {
-		s.stalled.Store(true)
-		s.interrupt()
-	}
-}
+// stallTicks is how often a writer is looked at in the time of a stall. It costs
+// nothing while it writes.
+const stallTicks = 4
 
 // stallWriter is a ResponseWriter of net/http whose writes are interrupted when
 // the client takes nothing of them. An interrupted write fails, and so do those
 // after it.
 type stallWriter struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	watch   stallWatch
+	control http.ResponseController
+	stalls  *stalls
 	http1   bool
 	pending atomic.Bool // something was written and not flushed
 
-	mu       sync.Mutex // guards finished
+	// writes counts those that run, and changes with each beginning and end: see
+	// writing.
+	writes      atomic.Uint64
+	interrupted atomic.Bool
+
+	mu       sync.Mutex // guards what follows
+	tick     timeout.Timeout[stallWriter]
+	seen     uint64 // of writes, at the last tick
+	same     int    // ticks since it changed
 	finished bool
 }
 
-func newStallWriter(w http.ResponseWriter, r *http.Request, timeout time.Duration) *stallWriter {
-	s := &stallWriter{ResponseWriter: w, control: http.NewResponseController(w)}
-	s.watch.timeout, s.watch.interrupt = timeout, s.interrupt
+// start begins to watch over the writes of w, until finish.
+func (s *stallWriter) start(w http.ResponseWriter, r *http.Request, stalls *stalls) {
+	s.ResponseWriter, s.control, s.stalls = w, *http.NewResponseController(w), stalls
 	s.http1 = r.ProtoMajor < 2
-	return s
+	s.watch()
+}
+
+// writing is what a write adds to the count of those that run, and takes away
+// again; oneMore is what both add, so that the count is not the same afterwards.
+const (
+	writing = 1
+	oneMore = 1 << 16
+)
+
+func (s *stallWriter) begin() { s.writes.Add(oneMore + writing) }
+func (s *stallWriter) end()   { s.writes.Add(oneMore - writing) }
+
+// watch has the writer looked at after a while.
+func (s *stallWriter) watch() {
+	if s.stalls.timeout > 0 {
+		s.stalls.ticks.Start(&s.tick, max(s.stalls.timeout/stallTicks, 1), s, (*stallWriter).look)
+	}
+}
+
+// look sees whether a write has made no progress for the time of a stall.
+func (s *stallWriter) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished {
+		return
+	}
+	writes := s.writes.Load()
+	if s.same++; writes != s.seen || writes%oneMore == 0 {
+		s.seen, s.same = writes, 0
+	}
+	if s.same < stallTicks {
+		s.watch()
+		return
+	}
+	s.interrupted.Store(true)
+	go s.interrupt()
 }
 
 // interrupt ends the write that waits.
@@ -101,36 +109,46 @@ func (s *stallWriter) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finished = true
-	if (s.http1 || s.pending.Load()) && s.watch.timeout > 0 && !s.stalled() {
-		_ = s.control.SetWriteDeadline(time.Now().Add(s.watch.timeout))
+	if s.stalls.timeout == 0 {
+		return
+	}
+	s.stalls.ticks.Stop(&s.tick)
+	if (s.http1 || s.pending.Load()) && !s.stalled() {
+		_ = s.control.SetWriteDeadline(time.Now().Add(s.stalls.timeout))
 	}
 }
 
 // stalled reports whether a write was interrupted.
-func (s *stallWriter) stalled() bool { return s.watch.stalled.Load() }
+func (s *stallWriter) stalled() bool { return s.interrupted.Load() }
 
 // WriteHeader implements http.ResponseWriter. Interim responses are written at
 // once.
 func (s *stallWriter) WriteHeader(status int) {
-	s.watch.begin()
-	defer s.watch.end()
+	s.begin()
+	defer s.end()
 	s.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (s *stallWriter) Write(p []byte) (n int, err error) {
-	s.pending.Store(true)
-	for first := true; err == nil && (first || n < len(p)); first = false {
+	if !s.pending.Load() {
+		s.pending.Store(true)
+	}
+	for len(p)-n >= 2*stallChunk && err == nil {
 		var m int
-		m, err = s.writeChunk(p[n:min(len(p), n+stallChunk)])
+		m, err = s.writeChunk(p[n : n+stallChunk])
 		n += m
 	}
-	return n, err
+	if err != nil {
+		return n, err
+	}
+	m, err := s.writeChunk(p[n:])
+	return n + m, err
 }
 
 func (s *stallWriter) writeChunk(p []byte) (int, error) {
-	s.watch.begin()
-	defer s.watch.end()
+	s.begin()
+	defer s.end()
 	return s.ResponseWriter.Write(p)
 }
 
@@ -139,8 +157,8 @@ func (s *stallWriter) Flush() { _ = s.FlushError() }
 
 // FlushError sends what was written.
 func (s *stallWriter) FlushError() error {
-	s.watch.begin()
-	defer s.watch.end()
+	s.begin()
+	defer s.end()
 	err := s.control.Flush()
 	s.pending.Store(err != nil)
 	return err

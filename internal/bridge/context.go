@@ -28,23 +28,28 @@ type exchangeContext struct {
 type afterEnd struct{ run func() }
 
 // begin starts the context. A timeout of 0 means none. A parent may end meanwhile,
-// and is told to this one on another goroutine.
+// and is told to this one on another goroutine, if somebody waits.
 func (c *exchangeContext) begin(parent context.Context, timeout time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parent = parent
 	c.deadline, _ = parent.Deadline()
-	if parent.Done() != nil {
-		c.unlink = context.AfterFunc(parent, func() { c.End(parent.Err()) })
-	}
 	if timeout == 0 {
 		return
 	}
 	if at := time.Now().Add(timeout); c.deadline.IsZero() || at.Before(c.deadline) {
 		c.deadline = at
 	}
+	c.link() // so that no timer runs on, which the client has chosen
 	if c.err == nil {
 		c.timer = time.AfterFunc(timeout, func() { c.End(context.DeadlineExceeded) })
+	}
+}
+
+// link has the parent's end told to this context, for those who wait for it.
+func (c *exchangeContext) link() {
+	if c.unlink == nil && c.parent.Done() != nil {
+		c.unlink = context.AfterFunc(c.parent, func() { c.End(c.parent.Err()) })
 	}
 }
 
@@ -89,6 +94,8 @@ func (c *exchangeContext) Done() <-chan struct{} {
 		c.done = make(chan struct{})
 		if c.err != nil {
 			close(c.done)
+		} else {
+			c.link()
 		}
 	}
 	return c.done
@@ -132,6 +139,7 @@ func (c *exchangeContext) AfterFunc(f func()) (stop func() bool) {
 		c.after = make(map[*afterEnd]struct{})
 	}
 	c.after[one] = struct{}{}
+	c.link()
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()

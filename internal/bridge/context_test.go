@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// A parent that ends while an exchange begins ends that as well, and leaves
-// nothing that waits for a timeout which the client has chosen.
+// A parent that ends while an exchange begins ends that as well, for whoever begins
+// to wait for it then.
 func TestContextOfEndedParent(t *testing.T) {
 	parent, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 1000 {
 		var c exchangeContext
 		var ended sync.WaitGroup
-		c.after = map[*afterEnd]struct{}{{ended.Done}: {}}
 		ended.Add(1)
 		c.begin(parent, 0)
+		c.AfterFunc(ended.Done)
 		ended.Wait()
+		<-c.Done()
 		if c.Err() != context.Canceled {
 			t.Fatalf("the context ended with %v", c.Err())
 		}

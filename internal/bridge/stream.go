@@ -39,9 +39,11 @@ type LastSender interface {
 	SendLast(frame *culvertv1.ResponseFrame) error
 }
 
-// HoldingStream is a ServerStream that holds the last frame back.
+// HoldingStream is a ServerStream that may hold the last frame back.
 type HoldingStream interface {
 	LastSender
+	// Holds reports whether SendLast has held something back that was not sent yet.
+	Holds() bool
 	// FlushLast sends what SendLast has held back. It may be called at any time.
 	FlushLast()
 }
