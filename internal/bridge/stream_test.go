@@ -123,6 +123,14 @@ func serve(t *testing.T, stream *memoryStream, handler http.HandlerFunc, adjust 
 
 func serveContext(ctx context.Context, t *testing.T, stream *memoryStream, handler http.HandlerFunc, adjust ...func(*Server)) *served {
 	t.Helper()
+	return serveOn(ctx, t, stream, stream, handler, adjust...)
+}
+
+// serveOn is serveContext for a stream that wraps another.
+func serveOn(
+	ctx context.Context, t *testing.T, inner *memoryStream, stream ServerStream, handler http.HandlerFunc, adjust ...func(*Server),
+) *served {
+	t.Helper()
 	server := &Server{
 		Handler:  handler,
 		Limits:   Limits{HeadBytes: 64 << 10, Fields: 100},
@@ -134,7 +142,7 @@ func serveContext(ctx context.Context, t *testing.T, stream *memoryStream, handl
 		adjust(server)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &served{memoryStream: stream, cancel: cancel, began: time.Now(), result: make(chan Result, 1)}
+	s := &served{memoryStream: inner, cancel: cancel, began: time.Now(), result: make(chan Result, 1)}
 	go func() {
 		s.result <- server.Serve(ctx, stream, &Origin{Scheme: "http", Authority: "example.com", RemoteAddr: "192.0.2.1:1", Streaming: true})
 		cancel()
