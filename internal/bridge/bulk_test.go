@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -95,6 +96,28 @@ func TestBulkIsNotHeldBack(t *testing.T) {
 	})
 }
 
+// Writes that are larger than a message are cut.
+func TestBulkInLargeWrites(t *testing.T) {
+	body := strings.Repeat("0123456789abcdef", (1<<20+100)/16)
+	synctest.Test(t, func(t *testing.T) {
+		stream := bulkStream{newMemoryStream(100)}
+		s := serveInBulk(t, stream, func(w http.ResponseWriter, _ *http.Request) {
+			for range 2 {
+				if _, err := w.Write([]byte(body)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		s.request(wholeFrame())
+		s.halfClose()
+		s.expectEnd(t, 0, 0)
+		if _, got, ended := s.body(); got != body+body || !ended {
+			t.Errorf("%d bytes, ended: %v", len(got), ended)
+		}
+		expectNoBulkRooms(t)
+	})
+}
+
 func TestBulkIsFlushed(t *testing.T) {
 	body := strings.Repeat("x", 100<<10)
 	synctest.Test(t, func(t *testing.T) {
@@ -111,6 +134,34 @@ func TestBulkIsFlushed(t *testing.T) {
 			}
 		})
 		s.request(wholeFrame())
+		s.halfClose()
+		s.expectEnd(t, 0, 0)
+		expectNoBulkRooms(t)
+	})
+}
+
+// A handler that waits for its client after each write does not write in bulk, nor
+// is what it wrote before held back.
+func TestBulkIsNotHeldBackFromAClientThatIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := bulkStream{newMemoryStream(100)}
+		s := serveInBulk(t, stream, func(w http.ResponseWriter, r *http.Request) {
+			writePieces(t, w, strings.Repeat("x", 100<<10))
+			_, _ = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r.Body}, make([]byte, 20<<10))
+		})
+		s.request(postFrame())
+		synctest.Wait()
+		if _, got, _ := s.body(); len(got) != 100<<10 {
+			t.Errorf("%d bytes are there while the client is waited for", len(got))
+		}
+		for range 20 {
+			s.request(dataFrame(strings.Repeat("y", 20<<10)))
+			synctest.Wait()
+			if _, got, _ := s.body(); len(got) != 20<<10 {
+				t.Errorf("%d bytes of the echo are there", len(got))
+			}
+		}
+		s.request(endFrame())
 		s.halfClose()
 		s.expectEnd(t, 0, 0)
 		expectNoBulkRooms(t)
