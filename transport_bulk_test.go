@@ -73,9 +73,8 @@ func recordConns() (culvert.TransportOption, func() []*sentConn) {
 }
 
 var takeAll = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	n, err := io.Copy(io.Discard, r.Body)
-	if err != nil || n != 4<<20 {
-		http.Error(w, "cut", http.StatusBadRequest)
+	if n, err := io.Copy(io.Discard, r.Body); err != nil || n != 4<<20 {
+		w.WriteHeader(http.StatusBadRequest)
 	}
 })
 

@@ -78,19 +78,19 @@ func TestBulkIsNotHeldBack(t *testing.T) {
 		s := serveInBulk(t, stream, func(w http.ResponseWriter, _ *http.Request) {
 			for range 3 {
 				writePieces(t, w, body)
-				time.Sleep(time.Second)
+				after(time.Second)
 			}
 		})
 		s.request(wholeFrame())
 		s.halfClose()
 		for range 3 {
-			time.Sleep(2 * bulkTime)
+			after(2 * bulkTime)
 			synctest.Wait()
 			if _, got, _ := s.body(); len(got) != len(body) {
 				t.Errorf("%d bytes, want %d", len(got), len(body))
 			}
 			expectNoBulkRooms(t)
-			time.Sleep(time.Second - 2*bulkTime)
+			after(time.Second - 2*bulkTime)
 		}
 		s.expectEnd(t, 0, 3*time.Second)
 	})
@@ -181,7 +181,7 @@ func TestBulkEndsWithItsClient(t *testing.T) {
 		})
 		s.request(wholeFrame())
 		s.halfClose()
-		time.Sleep(time.Minute)
+		after(time.Minute)
 		s.cancel()
 		s.lose()
 		s.expectEnd(t, canceled, time.Minute)
