@@ -66,7 +66,7 @@ func (r *clientRPCs) newLink() *clientLink {
 		},
 	}
 	l.options = clientOptions(r.config, r.http2)
-	l.service = culvertv1connect.NewHTTPServiceClient(l.doer, r.server.base.String(), l.options...)
+	l.service = culvertv1connect.NewHTTPServiceClient(boundedDoer{l.doer, r.config.maxMessage()}, r.server.base.String(), l.options...)
 	return l
 }
 
