@@ -156,7 +156,7 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 
 // maxHTTP2Frame is how much of a response comes in one frame of HTTP/2, in bytes.
 // net/http's 16 KiB are 64 writes and reads a MiB.
-const maxHTTP2Frame = 256 << 10
+const maxHTTP2Frame = 512 << 10
 
 func errTransportClosed() *Error {
 	return &Error{Cause: culvertv1.Cause_CAUSE_CANCELED, NotStarted: true, Err: ErrTransportClosed}

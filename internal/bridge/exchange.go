@@ -37,6 +37,9 @@ type exchange struct {
 	writeDeadline  deadline
 	awaitsContinue atomic.Bool
 
+	bulk    atomic.Pointer[bulkWriter]
+	awaited atomic.Bool // the client, for more of its request
+
 	failure atomic.Pointer[Error] // the first one, of the request or by Abort
 	conn    *hijackedConn         // after Hijack
 

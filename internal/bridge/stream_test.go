@@ -136,6 +136,18 @@ func serve(t *testing.T, stream *memoryStream, handler http.HandlerFunc, adjust 
 
 func serveContext(ctx context.Context, t *testing.T, stream *memoryStream, handler http.HandlerFunc, adjust ...func(*Server)) *served {
 	t.Helper()
+	var ends ServerStream = stream
+	if stream.paused != nil {
+		ends = pausingStream{stream}
+	}
+	return serveOn(ctx, t, stream, ends, handler, adjust...)
+}
+
+// serveOn is serveContext for a stream that wraps another.
+func serveOn(
+	ctx context.Context, t *testing.T, inner *memoryStream, stream ServerStream, handler http.HandlerFunc, adjust ...func(*Server),
+) *served {
+	t.Helper()
 	server := &Server{
 		Handler:  handler,
 		Limits:   Limits{HeadBytes: 64 << 10, Fields: 100},
@@ -147,13 +159,9 @@ func serveContext(ctx context.Context, t *testing.T, stream *memoryStream, handl
 		adjust(server)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &served{memoryStream: stream, cancel: cancel, began: time.Now(), result: make(chan Result, 1)}
-	var ends ServerStream = stream
-	if stream.paused != nil {
-		ends = pausingStream{stream}
-	}
+	s := &served{memoryStream: inner, cancel: cancel, began: time.Now(), result: make(chan Result, 1)}
 	go func() {
-		s.result <- server.Serve(ctx, ends, &Origin{Scheme: "http", Authority: "example.com", RemoteAddr: "192.0.2.1:1", Streaming: true})
+		s.result <- server.Serve(ctx, stream, &Origin{Scheme: "http", Authority: "example.com", RemoteAddr: "192.0.2.1:1", Streaming: true})
 		cancel()
 	}()
 	return s
