@@ -128,7 +128,7 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 		protocols.SetHTTP1(true)
 	case s.base.Scheme == "http":
 		protocols.SetUnencryptedHTTP2(true)
-		dial = gatherHeads(dial)
+		dial = holdCredit(gatherHeads(dial), config.streamWindow, config.connWindow)
 	default:
 		protocols.SetHTTP2(true)
 	}

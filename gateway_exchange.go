@@ -162,6 +162,7 @@ func (x *gatewayExchange) observe() {
 		TLS:      x.r.TLS,
 		Protocol: x.r.Proto,
 		Header:   x.r.Header,
+		Identity: x.record.Peer.Identity,
 	}
 	record.Method, record.Authority, record.Path = x.r.Method, x.r.Host, x.r.RequestURI
 	record.RequestBytes += x.body.bytes()

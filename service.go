@@ -165,6 +165,26 @@ func (s sender) send(frame *culvertv1.ResponseFrame) error {
 	return s.conn.Send(frame)
 }
 
+// SendInPlace implements bridge.BulkSender. It goes around connect, which would
+// copy the message, and write its prefix by itself. The head has been sent by
+// then.
+func (s sender) SendInPlace(frame *culvertv1.ResponseFrame, message []byte) error {
+	var room [bridge.BulkHeadroom]byte
+	meta := wire.AppendResponseMeta(room[:0], frame, len(frame.GetData()))
+	begin := bridge.BulkHeadroom - len(meta) - envelopePrefix
+	if begin < 0 || !isPlain(s.call) {
+		return s.Send(frame)
+	}
+	message = message[begin:]
+	copy(message[envelopePrefix:], meta)
+	sealEnvelope(message, 0)
+	err := writeOut(s.call, message)
+	if err != nil && s.call.stalled() {
+		return stalledFor(s.call.handler.config.stallTimeout)
+	}
+	return err
+}
+
 func (s sender) InterruptSend() { s.call.InterruptSend() }
 
 // SendLast implements bridge.HoldingStream: one write takes the last message and
