@@ -38,7 +38,7 @@ type gatewayExchange struct {
 
 func newGatewayExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *gatewayExchange {
 	watched := new(stallWriter)
-	watched.start(w, r, &g.stalls)
+	watched.watch(w, r, &g.stalls)
 	return &gatewayExchange{
 		gateway: g,
 		w:       watched,

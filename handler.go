@@ -148,7 +148,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	memory := new(rpcMemory)
 	watched := &memory.stall
-	watched.start(w, r, &h.stalls)
+	watched.watch(w, r, &h.stalls)
 	defer watched.finish()
 	binary, ok := fromWebText(r)
 	if !ok {

@@ -158,15 +158,8 @@ func (s sender) Send(frame *culvertv1.ResponseFrame) error {
 	return err
 }
 
-func (s sender) send(frame *culvertv1.ResponseFrame) error {
-	if s.conn == nil {
-		return s.call.write(frame)
-	}
-	return s.conn.Send(frame)
-}
-
 // SendInPlace implements bridge.BulkSender. It goes around connect, which would
-// copy the message, and write its prefix by itself. The head has been sent by
+// copy the message, and write its prefix by itself. The head has been written by
 // then.
 func (s sender) SendInPlace(frame *culvertv1.ResponseFrame, message []byte) error {
 	var room [bridge.BulkHeadroom]byte
@@ -183,6 +176,13 @@ func (s sender) SendInPlace(frame *culvertv1.ResponseFrame, message []byte) erro
 		return stalledFor(s.call.handler.config.stallTimeout)
 	}
 	return err
+}
+
+func (s sender) send(frame *culvertv1.ResponseFrame) error {
+	if s.conn == nil {
+		return s.call.write(frame)
+	}
+	return s.conn.Send(frame)
 }
 
 func (s sender) InterruptSend() { s.call.InterruptSend() }

@@ -17,44 +17,40 @@ import (
 // has stopped.
 const stallChunk = 64 << 10
 
-// stalls are the bound on the time in which a client takes nothing of what is
-// sent to it, for all who write. The zero value is no bound.
+// stalls are the bound on the time in which nothing is taken of what is written,
+// for all who write. The zero value is no bound.
 type stalls struct {
 	timeout time.Duration
-	ticks   timeout.Queue[stallWriter]
+	ticks   timeout.Queue[stallWatch]
 }
 
 // stallTicks is how often a writer is looked at in the time of a stall. It costs
 // nothing while it writes.
 const stallTicks = 4
 
-// stallWriter is a ResponseWriter of net/http whose writes are interrupted when
-// the client takes nothing of them. An interrupted write fails, and so do those
-// after it.
-type stallWriter struct {
-	http.ResponseWriter
-	control http.ResponseController
-	stalls  *stalls
-	http1   bool
-	pending atomic.Bool // something was written and not flushed
+// stallWatch interrupts writes that wait for one who does not read: after the time
+// of a stall, and at most a quarter of that later. Most writes wait for nobody, and
+// there are many of them: they neither touch a timer nor ask for the time.
+type stallWatch struct {
+	stalls *stalls
+	writer interface{ interruptWrites() } // called with mu held
 
 	// writes counts those that run, and changes with each beginning and end: see
 	// writing.
 	writes      atomic.Uint64
 	interrupted atomic.Bool
 
-	mu       sync.Mutex // guards what follows
-	tick     timeout.Timeout[stallWriter]
-	seen     uint64 // of writes, at the last tick
-	same     int    // ticks since it changed
-	finished bool
+	mu   sync.Mutex // guards what follows
+	tick timeout.Timeout[stallWatch]
+	seen uint64 // of writes, at the last tick
+	same int    // ticks since it changed
+	over bool
 }
 
-// start begins to watch over the writes of w, until finish.
-func (s *stallWriter) start(w http.ResponseWriter, r *http.Request, stalls *stalls) {
-	s.ResponseWriter, s.control, s.stalls = w, *http.NewResponseController(w), stalls
-	s.http1 = r.ProtoMajor < 2
-	s.watch()
+// start begins to watch over the writes of a writer, until stop.
+func (s *stallWatch) start(stalls *stalls, writer interface{ interruptWrites() }) {
+	s.stalls, s.writer = stalls, writer
+	s.again()
 }
 
 // writing is what a write adds to the count of those that run, and takes away
@@ -64,62 +60,89 @@ const (
 	oneMore = 1 << 16
 )
 
-func (s *stallWriter) begin() { s.writes.Add(oneMore + writing) }
-func (s *stallWriter) end()   { s.writes.Add(oneMore - writing) }
+func (s *stallWatch) begin() { s.writes.Add(oneMore + writing) }
+func (s *stallWatch) end()   { s.writes.Add(oneMore - writing) }
 
-// watch has the writer looked at after a while.
-func (s *stallWriter) watch() {
+// again has the writer looked at after a while.
+func (s *stallWatch) again() {
 	if s.stalls.timeout > 0 {
-		s.stalls.ticks.Start(&s.tick, max(s.stalls.timeout/stallTicks, 1), s, (*stallWriter).look)
+		s.stalls.ticks.Start(&s.tick, max(s.stalls.timeout/stallTicks, 1), s, (*stallWatch).look)
 	}
 }
 
 // look sees whether a write has made no progress for the time of a stall.
-func (s *stallWriter) look() {
+func (s *stallWatch) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.finished {
+	if s.over {
 		return
 	}
 	writes := s.writes.Load()
 	if s.same++; writes != s.seen || writes%oneMore == 0 {
 		s.seen, s.same = writes, 0
 	}
-	if s.same < stallTicks {
-		s.watch()
-		return
+	if s.same >= stallTicks {
+		s.same = 0
+		s.interrupted.Store(true)
+		go s.interrupt()
 	}
-	s.interrupted.Store(true)
-	go s.interrupt()
+	s.again()
 }
 
-// interrupt ends the write that waits.
-func (s *stallWriter) interrupt() {
+// interrupt ends the writes that wait.
+func (s *stallWatch) interrupt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.finished { // net/http's writers do not survive their handlers
-		_ = s.control.SetWriteDeadline(inThePast)
+	if !s.over {
+		s.writer.interruptWrites()
 	}
 }
+
+// stop ends the watch: what is written is not interrupted any more.
+func (s *stallWatch) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.stalls != nil && s.stalls.timeout > 0 {
+		s.stalls.ticks.Stop(&s.tick)
+	}
+}
+
+// stalled reports whether writes were interrupted.
+func (s *stallWatch) stalled() bool { return s.interrupted.Load() }
+
+// stallWriter is a ResponseWriter of net/http whose writes are interrupted when
+// the client takes nothing of them. An interrupted write fails, and so do those
+// after it.
+type stallWriter struct {
+	http.ResponseWriter
+	stallWatch
+
+	control http.ResponseController
+	http1   bool
+	pending atomic.Bool // something was written and not flushed
+}
+
+// watch begins to watch over the writes of w, until finish.
+func (s *stallWriter) watch(w http.ResponseWriter, r *http.Request, stalls *stalls) {
+	s.ResponseWriter, s.control = w, *http.NewResponseController(w)
+	s.http1 = r.ProtoMajor < 2
+	s.start(stalls, s)
+}
+
+// interruptWrites ends the write that waits. net/http's writers do not survive
+// their handlers.
+func (s *stallWriter) interruptWrites() { _ = s.control.SetWriteDeadline(inThePast) }
 
 // finish is called when the handler is about to return. It leaves a deadline for
 // what net/http has still to write then, and takes away again when it has; in
 // HTTP/2 the end of a stream needs no credit.
 func (s *stallWriter) finish() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.finished = true
-	if s.stalls.timeout == 0 {
-		return
-	}
-	s.stalls.ticks.Stop(&s.tick)
-	if (s.http1 || s.pending.Load()) && !s.stalled() {
+	s.stop()
+	if (s.http1 || s.pending.Load()) && s.stalls.timeout > 0 && !s.stalled() {
 		_ = s.control.SetWriteDeadline(time.Now().Add(s.stalls.timeout))
 	}
 }
-
-// stalled reports whether a write was interrupted.
-func (s *stallWriter) stalled() bool { return s.interrupted.Load() }
 
 // WriteHeader implements http.ResponseWriter. Interim responses are written at
 // once.
@@ -180,21 +203,33 @@ func stalledFor(timeout time.Duration) *Error {
 // nothing of what is written to it.
 type stallConn struct {
 	net.Conn
-	timeout time.Duration
+	stallWatch
 }
 
+// newStallConn returns a connection that has to be stopped.
+func newStallConn(conn net.Conn, stalls *stalls) *stallConn {
+	c := &stallConn{Conn: conn}
+	c.start(stalls, c)
+	return c
+}
+
+func (c *stallConn) interruptWrites() { _ = c.SetWriteDeadline(inThePast) }
+
 // Write implements net.Conn.
-func (c stallConn) Write(p []byte) (n int, err error) {
+func (c *stallConn) Write(p []byte) (n int, err error) {
 	for first := true; err == nil && (first || n < len(p)); first = false {
-		if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-			return n, err
-		}
 		var m int
-		m, err = c.Conn.Write(p[n:min(len(p), n+stallChunk)])
+		m, err = c.writeChunk(p[n:min(len(p), n+stallChunk)])
 		n += m
 	}
 	return n, err
 }
 
+func (c *stallConn) writeChunk(p []byte) (int, error) {
+	c.begin()
+	defer c.end()
+	return c.Conn.Write(p)
+}
+
 // CloseWrite ends what is sent, and leaves what is received.
-func (c stallConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *stallConn) CloseWrite() error { return closeWrite(c.Conn) }

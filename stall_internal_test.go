@@ -1,153 +1,121 @@
 package culvert
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
-	"github.com/culvert-http/culvert/internal/wire"
 )
 
-// pipeListener is a listener with one connection.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed sync.Once
+const stallTestTimeout = time.Minute
+
+// after lets the time of a bubble pass.
+func after(d time.Duration) { <-time.After(d) }
+
+func newTestWatch() (watch *stallWatch, interrupted *atomic.Int32) {
+	writer := new(interruptedWriter)
+	watch = new(stallWatch)
+	watch.start(&stalls{timeout: stallTestTimeout}, writer)
+	return watch, &writer.Int32
 }
 
-func (l *pipeListener) Accept() (net.Conn, error) {
-	conn, ok := <-l.conns
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return conn, nil
-}
+// interruptedWriter counts how often it was interrupted.
+type interruptedWriter struct{ atomic.Int32 }
 
-func (l *pipeListener) Close() error   { l.closed.Do(func() { close(l.conns) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+func (w *interruptedWriter) interruptWrites() { w.Add(1) }
 
-// writeStalling has net/http's server write size bytes under a watch, to a client
-// that takes part of them after every pause. It returns how long the write took, and
-// its error.
-func writeStalling(t *testing.T, bound *stalls, size, part int, pause time.Duration) (took time.Duration, err error) {
-	t.Helper()
-	ours, theirs := net.Pipe()
-	listener := &pipeListener{conns: make(chan net.Conn, 1)}
-	listener.conns <- ours
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var s stallWriter
-		s.start(w, r, bound)
-		defer s.finish()
-		begin := time.Now()
-		_, err = s.Write(make([]byte, size))
-		took = time.Since(begin)
-	})}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(listener) })
-	if _, err := io.WriteString(theirs, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	for room, more := make([]byte, part), true; more; {
-		<-time.After(pause)
-		_, readErr := io.ReadFull(theirs, room)
-		more = readErr == nil
-	}
-	_ = server.Close()
-	serving.Wait()
-	return took, err
-}
-
-// A client that takes nothing is cut when the time of a stall is over, and at most
-// a look later; one that takes a little all the time is not.
-func TestStallWriter(t *testing.T) {
-	bound := func() *stalls { return &stalls{timeout: time.Minute} }
+// A write that waits is interrupted when the time is over, and not long after that;
+// one that begins meanwhile has all the time again.
+func TestStallWatchInterruptsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		took, err := writeStalling(t, bound(), 1<<20, 1, time.Hour)
-		if !errors.Is(err, os.ErrDeadlineExceeded) || took < time.Minute || took > time.Minute+time.Minute/stallTicks {
-			t.Errorf("a client that stands still was cut after %v: %v", took, err)
+		watch, interrupted := newTestWatch()
+		defer watch.stop()
+		watch.begin()
+		after(stallTestTimeout / 10 * 7)
+		watch.begin()
+		watch.end()
+		after(stallTestTimeout - time.Nanosecond)
+		synctest.Wait()
+		if interrupted.Load() > 0 {
+			t.Fatal("interrupted before the timeout was over")
 		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		took, err := writeStalling(t, bound(), 10*stallChunk, stallChunk, 20*time.Second)
-		if err != nil || took < time.Minute {
-			t.Errorf("a slow client was cut after %v: %v", took, err)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		took, err := writeStalling(t, new(stalls), 1<<20, 1<<20, time.Hour)
-		if err != nil || took < time.Hour {
-			t.Errorf("without a bound a client was cut after %v: %v", took, err)
+		after(stallTestTimeout/stallTicks + time.Nanosecond)
+		synctest.Wait()
+		if interrupted.Load() != 1 || !watch.stalled() {
+			t.Fatalf("interrupted %d times, and stalled is %t", interrupted.Load(), watch.stalled())
 		}
 	})
 }
 
-// lastWriter is a ResponseWriter that tells when something was written and flushed.
-type lastWriter struct {
-	header http.Header
-	body   bytes.Buffer
-	sent   chan struct{}
+// Writes that do not wait are never interrupted, however long they go on, nor is
+// what begins after a pause.
+func TestStallWatchLeavesWhatDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		watch, interrupted := newTestWatch()
+		defer watch.stop()
+		for i := range 40 {
+			watch.begin()
+			after(stallTestTimeout * 9 / 10)
+			watch.end()
+			after(time.Duration(i%4) * stallTestTimeout)
+		}
+		synctest.Wait()
+		if interrupted.Load() > 0 {
+			t.Fatalf("interrupted %d times", interrupted.Load())
+		}
+	})
 }
 
-func (w *lastWriter) Header() http.Header             { return w.header }
-func (w *lastWriter) WriteHeader(int)                 {}
-func (w *lastWriter) Write(p []byte) (int, error)     { return w.body.Write(p) }
-func (w *lastWriter) SetReadDeadline(time.Time) error { return nil }
-
-func (w *lastWriter) Flush() {
-	if w.body.Len() > 0 && w.sent != nil {
-		close(w.sent)
-		w.sent = nil
-	}
+// A connection whose peer takes nothing fails, as it does with net/http's own bound;
+// one whose peer takes a little at a time does not.
+func TestClientConnFailsWhereNothingIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		conns := &clientConns{conns: make(map[*clientConn]struct{}), stalls: stalls{timeout: stallTestTimeout}}
+		conn := &clientConn{Conn: near, conns: conns}
+		conns.boundWrites(conn)
+		defer conn.Close()
+		defer far.Close()
+		go func() {
+			for range 5 {
+				after(stallTestTimeout * 9 / 10)
+				_, _ = io.ReadFull(far, make([]byte, 10))
+			}
+		}()
+		began := time.Now()
+		n, err := conn.Write(make([]byte, 60))
+		if n != 50 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("wrote %d bytes, error %v", n, err)
+		}
+		if took := time.Since(began); took < 5*stallTestTimeout || took > 9*stallTestTimeout {
+			t.Fatalf("gave up after %s", took)
+		}
+	})
 }
 
-// A client that half-closes when it has the response gets it at once, unless there
-// are others whom waiting serves.
-func TestResponseIsNotHeldBackAlone(t *testing.T) {
-	for name, others := range map[string]int{"alone": 0, "with others": 1} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				_, handler := NewHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-				handler.admission.running = others
-				message := wire.AppendRequest(make([]byte, envelopePrefix), &culvertv1.RequestFrame{
-					Head: &culvertv1.RequestHead{Authority: "a"}, End: true,
-				})
-				binary.BigEndian.PutUint32(message[1:], uint32(len(message)-envelopePrefix))
-				requests, client := io.Pipe()
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a/"+ServiceName+"/Exchange", requests)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r.ProtoMajor, r.ProtoMinor = 2, 0
-				r.Header.Set("Content-Type", "application/grpc")
-				sent := make(chan struct{})
-				w := &lastWriter{header: http.Header{}, sent: sent}
-				served := make(chan struct{})
-				go func() {
-					defer close(served)
-					handler.ServeHTTP(w, r)
-				}()
-				begin := time.Now()
-				if _, err := client.Write(message); err != nil {
-					t.Fatal(err)
-				}
-				<-sent
-				if waited := time.Since(begin) > 0; waited != (others > 0) {
-					t.Errorf("the response was there after %v", time.Since(begin))
-				}
-				_ = client.Close()
-				<-served
-				if status := w.header[trailerOfStatus]; len(status) != 1 || status[0] != "0" {
-					t.Errorf("the RPC ended with %q", w.header)
-				}
-			})
-		})
-	}
+// A client that takes less than it should of what a gateway writes to a connection
+// that it has taken over, is taken for one that has stopped.
+func TestStallConnFailsWhereTooLittleIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		conn := newStallConn(near, &stalls{timeout: stallTestTimeout})
+		defer near.Close()
+		defer far.Close()
+		defer conn.stop()
+		go func() {
+			for range 3 {
+				_, _ = io.ReadFull(far, make([]byte, stallChunk))
+				after(stallTestTimeout * 9 / 10)
+			}
+			_, _ = io.ReadFull(far, make([]byte, 10))
+		}()
+		n, err := conn.Write(make([]byte, 4*stallChunk))
+		if n != 3*stallChunk+10 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("wrote %d bytes, error %v", n, err)
+		}
+	})
 }

@@ -17,7 +17,9 @@ type exchangeContext struct {
 	deadline time.Time // zero if there is none
 
 	mu     sync.Mutex // guards what follows
-	done   chan struct{}
+	done   <-chan struct{}
+	finish func()          // closes done, once there is one
+	trunk  context.Context //nolint:containedctx // what the contexts below this one hang on, if it has no deadline
 	err    error
 	timer  *time.Timer
 	unlink func() bool
@@ -69,7 +71,7 @@ func (c *exchangeContext) end(err error) {
 		c.err = context.DeadlineExceeded
 	}
 	if c.done != nil {
-		close(c.done)
+		c.finish()
 	}
 	for f := range c.after {
 		go f.run()
@@ -91,15 +93,40 @@ func (c *exchangeContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
-		c.done = make(chan struct{})
+		c.open()
 		if c.err != nil {
-			close(c.done)
+			c.finish()
 		} else {
 			c.link()
 		}
 	}
 	return c.done
 }
+
+// open makes what shows the end. Without a deadline that is a context of package
+// context's own: many contexts may come and go below this one, one for each message
+// of a WebSocket, and below its own they cost half as much.
+func (c *exchangeContext) open() {
+	if c.deadline.IsZero() {
+		trunk, cancel := context.WithCancelCause(context.Background())
+		c.trunk, c.done = trunk, trunk.Done()
+		c.finish = func() { cancel(context.Cause(endedContext{c.parent, c.err})) }
+		return
+	}
+	done := make(chan struct{})
+	c.done = done
+	c.finish = func() { close(done) }
+}
+
+// endedContext is a context as it is when it has ended, for the cause that its
+// parent may have for that.
+type endedContext struct {
+	context.Context //nolint:containedctx // this is one
+	err             error
+}
+
+// Err implements context.Context.
+func (c endedContext) Err() error { return c.err }
 
 // Err implements context.Context. Who has seen the parent end sees this one end.
 func (c *exchangeContext) Err() error {
@@ -120,6 +147,14 @@ func (c *exchangeContext) Value(key any) any {
 		return c.exchange.scheme
 	case trustedKey{}:
 		return c.exchange.origin.Trusted
+	}
+	c.mu.Lock()
+	trunk := c.trunk
+	c.mu.Unlock()
+	if trunk != nil {
+		if value := trunk.Value(key); value != nil { // it knows nothing but itself
+			return value
+		}
 	}
 	return c.parent.Value(key)
 }
