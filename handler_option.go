@@ -233,7 +233,8 @@ func WithLogger(logger *slog.Logger) HandlerOption {
 
 // WithConnectOptions passes options to the handlers of connect that carry the
 // RPCs: interceptors, compression, codecs. They come after Culvert's own, and so
-// can override them.
+// can override them. Interceptors see the messages of a session, but not what is in
+// them.
 func WithConnectOptions(opts ...connect.HandlerOption) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) {
 		c.connectOptions = append(c.connectOptions, opts...)
