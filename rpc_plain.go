@@ -81,6 +81,10 @@ func (c *rpc) servePlain(timeout time.Duration) {
 	stream.plainReceiver.call, stream.sender.call = c, c
 	defer stream.release()
 	err := c.serve(ctx, connect.Peer{Protocol: connect.ProtocolGRPC}, stream, bridge.Origin{Streaming: true})
+	if c.holds.Load() {
+		// The end comes right after it. Left to net/http, it would need a deadline.
+		_ = c.control.Flush()
+	}
 	if err == nil {
 		header[trailerOfStatus] = statusOfOK
 	} else {
