@@ -38,7 +38,7 @@ const (
 const (
 	// busySession is the number of exchanges from which on another session is
 	// opened.
-	busySession = 256
+	busySession = 128
 	// maxSessions bounds the sessions of a transport that take new exchanges.
 	maxSessions = 16
 	// adviceAge is how long the word of a server that does not recommend sessions
@@ -46,13 +46,14 @@ const (
 	adviceAge = 5 * time.Minute
 )
 
-// get returns the session with the fewest exchanges that takes more; avoid are
-// those that have said that they do not.
+// get returns the session with the fewest exchanges that takes more, before those
+// that are crowded with what nobody reads; avoid are those that have said that they
+// take none.
 func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *clientSession {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var best *clientSession
-	load, count := 0, 0
+	load, full, count := 0, false, 0
 	keep := p.sessions[:0]
 	for _, s := range p.sessions {
 		if open, _ := s.session.State(); !open {
@@ -63,13 +64,14 @@ func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *cli
 		if slices.Contains(avoid, s) {
 			continue
 		}
-		if n := s.session.Len(); best == nil || n < load {
-			best, load = s, n
+		n, crowded := s.session.Load()
+		if best == nil || full && !crowded || full == crowded && n < load {
+			best, load, full = s, n, crowded
 		}
 	}
 	clear(p.sessions[len(keep):])
 	p.sessions = keep
-	if best == nil || load >= busySession && count < maxSessions {
+	if best == nil || (full || load >= busySession) && count < maxSessions {
 		best = p.add(inbound)
 	}
 	return best

@@ -56,6 +56,12 @@ type Exchange struct {
 	ungranted int64 // what it has sent and may send again
 	due       bool  // in session.grants
 
+	held   int64     // what inbox costs
+	readAt int       // at which of the session's ages something was read, or first arrived
+	window int64     // what the other end may send before more is granted
+	grown  time.Time // when that was last looked at
+	waited bool      // for a part, since then
+
 	told uint64 // which batch has our stop or reset; 0 if none has
 
 	err              error // of the exchange
@@ -65,7 +71,7 @@ type Exchange struct {
 }
 
 func (s *Session) newExchange() *Exchange {
-	x := &Exchange{session: s, credit: s.sizes.minWindow, allowance: s.config.Window}
+	x := &Exchange{session: s, credit: s.sizes.minWindow, allowance: s.config.Window, window: s.config.Window}
 	if s.hello != nil {
 		x.credit = int64(s.hello.GetWindow())
 	}
@@ -134,6 +140,7 @@ func (x *Exchange) Receive() ([]byte, error) {
 		if s.postponed {
 			s.wakeWriter()
 		}
+		x.waited = true
 		x.arrived.Wait()
 	}
 	if x.recvInt {
@@ -144,29 +151,10 @@ func (x *Exchange) Receive() ([]byte, error) {
 	if x.inbox = x.inbox[1:]; len(x.inbox) == 0 {
 		x.inbox = x.room[:0]
 	}
-	x.consumed(partCost(len(x.taken)))
+	cost := partCost(len(x.taken))
+	x.release(cost)
+	x.consumed(cost)
 	return x.taken, nil
-}
-
-// consumed gives credit back for what was read, in large pieces.
-func (x *Exchange) consumed(n int64) {
-	s := x.session
-	s.returned(n)
-	if x.recvEnd || x.stopped || x.closed {
-		return
-	}
-	if x.ungranted += n; x.ungranted >= s.config.Window/2 && !x.due {
-		x.due = true
-		s.grants = append(s.grants, x)
-		s.wakeWriter()
-	}
-}
-
-// returned gives the session's credit back.
-func (s *Session) returned(n int64) {
-	if s.ungranted += n; s.isDue() {
-		s.wakeWriter()
-	}
 }
 
 // Stop says that this end wants no more of what the other one sends. What has
@@ -194,9 +182,9 @@ func (x *Exchange) stop() {
 // drop forgets what has arrived.
 func (x *Exchange) drop() {
 	for _, part := range x.inbox {
-		x.session.returned(partCost(len(part)))
 		x.forget(part)
 	}
+	x.release(x.held)
 	x.inbox = x.room[:0]
 	x.room = [2][]byte{}
 }
@@ -299,6 +287,7 @@ func (x *Exchange) close(cause culvertv1.Cause) {
 	x.closed = true
 	x.onReset = nil
 	x.drop()
+	x.shrink()
 	x.leaveQueue()
 	if x.told > s.batches {
 		s.departed++
