@@ -8,6 +8,9 @@ package session
 // isDue reports whether to give the session credit: half of what the other end is
 // to have, but no piece that is smaller than a part.
 func (s *Session) isDue() bool {
+	if s.allowance > s.sizes.sessionWindow/2 {
+		return false
+	}
 	target := s.target()
 	owed := target - s.allowance
 	return target > 0 && owed >= s.sizes.grant && owed >= target/2
@@ -22,7 +25,7 @@ func (s *Session) target() int64 {
 func (x *Exchange) hold(cost int64) {
 	s := x.session
 	if x.held == 0 {
-		x.readAt = s.age
+		x.readAt = s.span
 	}
 	x.held += cost
 	s.held += cost
@@ -47,7 +50,7 @@ func (s *Session) returned() {
 // consumed gives an exchange credit for what was read, in large pieces.
 func (x *Exchange) consumed(cost int64) {
 	s := x.session
-	x.readAt = s.age
+	x.readAt = s.span
 	if x.recvEnd || x.stopped || x.closed {
 		return
 	}

@@ -37,37 +37,39 @@ type Exchange struct {
 
 	// All that follows is guarded by session.mu.
 
-	arrived  sync.Cond
-	inbox    [][]byte
-	room     [2][]byte // for the first parts of inbox
-	taken    []byte    // what Receive has returned
-	small    smallPart // holds one of them
-	recvEnd  bool      // the other end has ended its direction
-	stopped  bool      // this end wants no more of it
+	arrived sync.Cond
+	inbox   [][]byte
+	room    [2][]byte // for the first parts of inbox
+	taken   []byte    // what Receive has returned
+	small   smallPart // holds one of them
+
 	sendable sync.Cond
-	sendEnd  bool // this end has ended its direction
-	halted   bool // the other end wants no more of it
 	patience time.Duration
-	stalled  bool // a part has waited for longer
 	link     link // in session.waiting
 
 	credit    int64 // what this end may send
 	allowance int64 // what the other end may send
 	ungranted int64 // what it has sent and may send again
-	due       bool  // in session.grants
 
-	held   int64     // what inbox costs
-	readAt int       // at which of the session's ages something was read, or first arrived
-	window int64     // what the other end may send before more is granted
-	grown  time.Time // when that was last looked at
-	waited bool      // for a part, since then
+	held   int64         // what inbox costs
+	window int64         // what the other end may send before more is granted
+	grown  time.Duration // at which age of the session that was last looked at
+	readAt int           // in which span of the session something was read, or first arrived
 
 	told uint64 // which batch has our stop or reset; 0 if none has
 
-	err              error // of the exchange
-	recvInt, sendInt bool  // interrupted
+	err     error // of the exchange
+	onReset Ender
+
+	recvEnd          bool // the other end has ended its direction
+	stopped          bool // this end wants no more of it
+	waited           bool // for a part, since grown
+	due              bool // in session.grants
+	sendEnd          bool // this end has ended its direction
+	halted           bool // the other end wants no more of it
+	stalled          bool // a part has waited for longer than patience
+	recvInt, sendInt bool // interrupted
 	closed           bool
-	onReset          Ender
 }
 
 func (s *Session) newExchange() *Exchange {

@@ -6,9 +6,9 @@ import (
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
 
-// ReliefAge is how long nothing was read of an exchange that is given up for the
+// ReliefTime is how long nothing was read of an exchange that is given up for the
 // others, at least; it can be twice that.
-const ReliefAge = 5 * time.Second
+const ReliefTime = 5 * time.Second
 
 // isCrowded reports whether so much is unread that new exchanges are better off
 // in another session.
@@ -24,8 +24,8 @@ func (s *Session) relieve() {
 	if !s.isCrowded() || s.err != nil {
 		return
 	}
-	if s.aging == nil {
-		s.aging = time.AfterFunc(ReliefAge, s.passAge)
+	if s.nextSpan == nil {
+		s.nextSpan = time.AfterFunc(ReliefTime, s.endSpan)
 	}
 	for s.isStarved() {
 		x := s.burden()
@@ -41,12 +41,12 @@ func (s *Session) relieve() {
 	}
 }
 
-// passAge runs in the goroutine of a timer, as long as much is unread.
-func (s *Session) passAge() {
+// endSpan runs in the goroutine of a timer, as long as much is unread.
+func (s *Session) endSpan() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.aging = nil
-	s.age++
+	s.nextSpan = nil
+	s.span++
 	s.relieve()
 }
 
@@ -69,7 +69,7 @@ func (s *Session) burden() *Exchange {
 }
 
 // isForgotten reports whether the exchange holds something, and none of it was
-// read while all of an age has passed.
+// read in all of a span.
 func (x *Exchange) isForgotten() bool {
-	return x.held > 0 && x.session.age-x.readAt >= 2
+	return x.held > 0 && x.session.span-x.readAt >= 2
 }

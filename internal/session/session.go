@@ -115,9 +115,10 @@ type Session struct {
 	held      int64 // of what it has sent, what nobody has read
 	extra     int64 // what windows of exchanges have grown by
 
-	pulse pulse
-	age   int         // counted while much is held
-	aging *time.Timer // until the next one
+	began    time.Time
+	pulse    pulse
+	span     int         // counted while much is held
+	nextSpan *time.Timer // until it is over
 
 	hello      *culvertv1.Hello // the other end's
 	draining   bool             // no more exchanges are opened or accepted
@@ -168,6 +169,7 @@ func newSession(config Config, sizes sizes) *Session {
 	s := &Session{
 		config:    config,
 		sizes:     sizes,
+		began:     time.Now(),
 		exchanges: make(map[uint64]*Exchange),
 		nextID:    1,
 		credit:    sizes.sessionWindow,

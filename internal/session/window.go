@@ -16,7 +16,7 @@ const probeAge = time.Second
 // pulse is what a session knows of the time that a round trip takes.
 type pulse struct {
 	shortest time.Duration // 0 if it is not known yet
-	began    time.Time     // of the ping that was sent last
+	asked    time.Duration // at which age of the session a ping was sent last
 	number   uint64        // of that ping, until it is answered
 }
 
@@ -28,9 +28,9 @@ func (x *Exchange) grow() {
 	if x.window >= s.sizes.maxWindow || s.halfClosed {
 		return
 	}
-	now := time.Now()
+	now := time.Since(s.began)
 	s.measure(now)
-	fast := x.waited && now.Sub(x.grown) < 2*s.pulse.shortest
+	fast := x.waited && now-x.grown < 2*s.pulse.shortest
 	x.grown, x.waited = now, false
 	if !fast || s.isCrowded() {
 		return
@@ -51,19 +51,19 @@ func (x *Exchange) shrink() {
 }
 
 // measure sends a ping, unless one is under way or was just answered.
-func (s *Session) measure(now time.Time) {
-	if s.pulse.number != 0 || s.pulse.shortest > 0 && now.Sub(s.pulse.began) < probeAge {
+func (s *Session) measure(now time.Duration) {
+	if s.pulse.number != 0 || s.pulse.shortest > 0 && now-s.pulse.asked < probeAge {
 		return
 	}
 	s.nextPing++
-	s.pulse.number, s.pulse.began = s.nextPing, now
+	s.pulse.number, s.pulse.asked = s.nextPing, now
 	s.appendControl(&culvertv1.ServerFrame{Ping: &culvertv1.Ping{Number: s.nextPing}})
 }
 
 // measured takes the answer to it. What waits on its way does not belong to the
 // round trip: the shortest one counts.
 func (s *Session) measured() {
-	took := time.Since(s.pulse.began)
+	took := time.Since(s.began) - s.pulse.asked
 	s.pulse.number = 0
 	if s.pulse.shortest == 0 || took < s.pulse.shortest {
 		s.pulse.shortest = took
