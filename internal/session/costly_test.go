@@ -35,7 +35,7 @@ func wantViolation(tb testing.TB, err error, want string) {
 // keep, whatever the size of the parts.
 func TestFullWindowsHoldWhatASessionMayKeep(t *testing.T) {
 	const exchanges, most = 10_000, 16 << 20
-	for name, size := range map[string]int{"2 bytes": 0, "100 bytes": 100, "64 KiB": 64 << 10, "256 KiB": 256 << 10} {
+	for name, size := range map[string]int{"2 bytes": 0, "100 bytes": 100, "1100 bytes": 1100, "17 KiB": 17 << 10, "64 KiB": 64 << 10, "256 KiB": 256 << 10} {
 		t.Run(name, func(t *testing.T) {
 			p := facing(t, session.Config{Server: true, MaxExchanges: exchanges, Window: 1 << 20, MaxBytes: most})
 			p.mustSay(hello())
