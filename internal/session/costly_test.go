@@ -47,6 +47,9 @@ func TestFullWindowsHoldWhatASessionMayKeep(t *testing.T) {
 			before := heap()
 			var err error
 			for n := uint64(0); err == nil; n++ {
+				if int64(n)*(partSize+32) > 2*most {
+					t.Fatal("there is no bound")
+				}
 				frame.Exchange = 2*(n%exchanges) + 1
 				if err = p.say(frame); err == nil {
 					p.hears() // of the credit that it gets
