@@ -207,7 +207,7 @@ func (s *clientSession) end(err error) {
 func (s *clientSession) refusal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, hello := s.session.State(); hello != nil {
+	if s.session.Hello() != nil {
 		return nil
 	}
 	return s.err

@@ -44,7 +44,6 @@ type Exchange struct {
 	small   smallPart // holds one of them
 
 	sendable sync.Cond
-	patience time.Duration
 	link     link // in session.waiting
 
 	credit    int64 // what this end may send
@@ -67,7 +66,7 @@ type Exchange struct {
 	due              bool // in session.grants
 	sendEnd          bool // this end has ended its direction
 	halted           bool // the other end wants no more of it
-	stalled          bool // a part has waited for longer than patience
+	stalled          bool // a part has waited for longer than it may
 	recvInt, sendInt bool // interrupted
 	closed           bool
 }
