@@ -22,7 +22,7 @@ func TestCrewLeavesWhenThereIsNoWork(t *testing.T) {
 				}
 				return exchanges, more
 			},
-			serve: func(*session.Exchange) { time.Sleep(time.Millisecond) },
+			serve: func(*session.Exchange) { <-time.After(time.Millisecond) },
 		}
 		idle := func() int {
 			synctest.Wait()
@@ -32,18 +32,18 @@ func TestCrewLeavesWhenThereIsNoWork(t *testing.T) {
 		}
 		crew.run()
 		opened <- burst
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if got := idle(); got != burst {
 			t.Errorf("%d are idle after %d exchanges", got, burst)
 		}
 		for range 3 * int(crewLeave/time.Second) { // two at a time go on being used
 			opened <- 2
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if got := idle(); got != 2 {
 			t.Errorf("%d are idle where 2 have work", got)
 		}
-		time.Sleep(2 * crewLeave)
+		<-time.After(2 * crewLeave)
 		if got := idle(); got != 0 {
 			t.Errorf("%d are idle where nobody has work", got)
 		}

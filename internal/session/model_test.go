@@ -41,7 +41,7 @@ func TestModel(t *testing.T) {
 				"take":          w.take,
 				"deliver":       w.deliver,
 				"ping":          w.ping,
-				"wait":          func(*rapid.T) { time.Sleep(time.Millisecond) }, // a round trip takes time
+				"wait":          func(*rapid.T) { <-time.After(time.Millisecond) }, // a round trip takes time
 				"disturb": func(rt *rapid.T) {
 					if rapid.IntRange(0, 3).Draw(rt, "rarely") == 3 {
 						disturb.Draw(rt, "disturb")(rt)

@@ -154,14 +154,14 @@ func TestFullSessionGivesUpWhatNobodyReads(t *testing.T) {
 		// One is read, slowly, and all that comes free is taken at once.
 		read := 0
 		for range 3 {
-			time.Sleep(session.ReliefTime - time.Millisecond)
+			<-time.After(session.ReliefTime - time.Millisecond)
 			synctest.Wait()
 			received(t, slow, 1)
 			read++
 			p.listen()
 			p.fill(slow.ID(), chunk)
 		}
-		time.Sleep(2 * session.ReliefTime)
+		<-time.After(2 * session.ReliefTime)
 		synctest.Wait()
 		p.listen()
 		if len(p.resets) == 0 || p.credit <= 0 {
@@ -209,7 +209,7 @@ func TestGivenUpIsNotComplete(t *testing.T) {
 			}
 			p.send(part(t, id, &culvertv1.ResponseFrame{Data: chunk.GetData(), End: true}))
 		}
-		time.Sleep(3 * session.ReliefTime)
+		<-time.After(3 * session.ReliefTime)
 		synctest.Wait()
 		p.listen()
 		if len(p.resets) == 0 {

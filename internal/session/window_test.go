@@ -57,7 +57,7 @@ func carryLate(carriers *sync.WaitGroup, from, to *session.Session, delay time.D
 	})
 	carriers.Go(func() {
 		for message := range way {
-			time.Sleep(time.Until(message.due))
+			<-time.After(time.Until(message.due))
 			_ = to.Deliver(message.data) // the test looks at what comes of it
 		}
 	})
@@ -86,7 +86,7 @@ func pour(t *testing.T, x *session.Exchange, size int, pause time.Duration) {
 			t.Errorf("send: %v", err)
 			return
 		}
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 	if err := x.Send([]byte{0x18, 0x01}, nil, true); err != nil {
 		t.Errorf("send end: %v", err)
@@ -105,9 +105,9 @@ func drain(t *testing.T, x *session.Exchange, pause time.Duration) {
 			return
 		}
 		if n%4 == 0 {
-			time.Sleep(pause)
+			<-time.After(pause)
 		}
-		time.Sleep(min(pause, time.Millisecond))
+		<-time.After(min(pause, time.Millisecond))
 	}
 }
 
