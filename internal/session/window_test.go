@@ -119,7 +119,7 @@ const (
 // A window of 256 KiB would make a body of 64 MiB take 256 round trips. It grows,
 // both ways, to MaxWindow, with which it is 16 and what it took to get there.
 func TestWindowGrowsWithTheRoundTrip(t *testing.T) {
-	const most = 25
+	const most = 50
 	for name, reverse := range map[string]bool{"upload": false, "download": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,14 +177,14 @@ func TestWindowStaysWhereItIsNotWhatLimits(t *testing.T) {
 func TestWindowsGrowWithinTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := apart(t, roundTrip/2)
-		const exchanges = 10
+		const exchanges = 5
 		for range 2 {
 			var to []*session.Exchange
 			done := make(chan struct{})
 			for range exchanges {
 				client, server := f.open(t)
 				to = append(to, server)
-				go pour(t, client, longBody, 0)
+				go pour(t, client, longBody/2, 0)
 				go func() {
 					drain(t, server, 0)
 					done <- struct{}{}
