@@ -68,6 +68,7 @@ type Exchange struct {
 	halted           bool // the other end wants no more of it
 	stalled          bool // a part has waited for longer than it may
 	recvInt, sendInt bool // interrupted
+	paused           bool // who receives is to look at something else
 	closed           bool
 }
 
@@ -137,6 +138,9 @@ func (x *Exchange) Receive() ([]byte, error) {
 			return nil, ErrInterrupted
 		case s.halfClosed:
 			return nil, io.ErrUnexpectedEOF
+		case x.paused:
+			x.paused = false
+			return nil, ErrPaused
 		}
 		if s.postponed {
 			s.wakeWriter()
@@ -237,6 +241,15 @@ func (x *Exchange) InterruptReceive() {
 	x.session.mu.Lock()
 	defer x.session.mu.Unlock()
 	x.recvInt = true
+	x.arrived.Broadcast()
+}
+
+// PauseReceive has the Receive that waits return ErrPaused, or else the next one
+// that would wait.
+func (x *Exchange) PauseReceive() {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
+	x.paused = true
 	x.arrived.Broadcast()
 }
 

@@ -27,7 +27,7 @@ func TestWhatIsNotReadHoldsUpNobody(t *testing.T) {
 			honest := newHonest(t, f)
 			must(t, honest())
 			raid := begin(t, &attack{strike: strike}, f, readers, 0)
-			until(t, "all to be stuck", func() bool { return f.app.running.Load() >= readers })
+			until(t, "all to be stuck", func() bool { return f.app.begun.Load() >= readers })
 			for range 10 * honestRequests {
 				if err := honest(); err != nil {
 					t.Fatalf("another client: %v", err)
