@@ -36,6 +36,7 @@ type handlerConfig struct {
 	maxDuration         time.Duration
 	sessionMode         SessionMode
 	sessionAge          time.Duration
+	maxSessionBytes     int
 	upgrades            []string
 	trusted             []netip.Prefix
 	trustedNames        []string
@@ -71,6 +72,7 @@ func newHandlerConfig(opts []HandlerOption) *handlerConfig {
 		idleTimeout:         DefaultIdleTimeout,
 		stallTimeout:        DefaultStallTimeout,
 		sessionAge:          DefaultSessionAge,
+		maxSessionBytes:     DefaultMaxSessionBytes,
 		credentialGrace:     DefaultCredentialGrace,
 		upgrades:            []string{"websocket"},
 		logger:              slog.Default(),
@@ -94,6 +96,7 @@ func (c *handlerConfig) validate() {
 		{"WithMaxBodyBytes", c.maxBodyBytes},
 		{"WithMaxExchanges", c.maxExchanges},
 		{"WithMaxExchangesPerConn", c.maxExchangesPerConn},
+		{"WithMaxSessionBytes", c.maxSessionBytes},
 	} {
 		if bound.value <= 0 {
 			panic(fmt.Sprintf("culvert: %s: %d is not positive", bound.name, bound.value))

@@ -50,6 +50,7 @@ func (s *servedSession) run() error {
 		MaxExchanges: h.config.maxExchangesPerConn,
 		MaxHeadBytes: h.config.maxHeadBytes,
 		MaxFields:    h.config.maxFields,
+		MaxBytes:     int64(h.config.maxSessionBytes),
 		Recommended:  h.recommends(s.call.request),
 		Headroom:     envelopePrefix,
 		Patience:     h.config.stallTimeout,

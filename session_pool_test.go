@@ -153,6 +153,31 @@ func TestSessionsMoveBeyondTheServersLimit(t *testing.T) {
 	}
 }
 
+// New exchanges do not go where much is unread, and those that are not read are
+// not lost.
+func TestCrowdedSessionsAreLeftAlone(t *testing.T) {
+	r := newCountingRig(t, neighbourApp(), nil,
+		culvert.WithMethod(culvert.MethodSession), culvert.WithMaxSessionBytes(8<<20))
+	unread := make([]*http.Response, 60) // windows of 256 KiB: more than one session keeps
+	for i := range unread {
+		unread[i] = r.get(t, "/endless")
+	}
+	for deadline := time.Now().Add(20 * time.Second); r.sessions.Load() < 3; {
+		if got := readBody(t, r.get(t, "/small")); got != "hello world" {
+			t.Fatalf("got %q", got)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions", r.sessions.Load())
+		}
+	}
+	for i, resp := range unread {
+		if n, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+			t.Errorf("response %d ended after %d bytes: %v", i, n, err)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
 func TestAutoTakesSessionsWhereTheyAreRecommended(t *testing.T) {
 	via := http.Header{"Via": {"1.1 mesh"}}
 	for _, row := range []struct {
