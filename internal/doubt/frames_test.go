@@ -134,6 +134,7 @@ func TestFlood(t *testing.T) {
 	written := make(chan error, 1)
 	go func() {
 		_, err := theirs.Write([]byte(preface + strings.Repeat(string(framed(idleFrames["ping"])), 100*idlePerSecond)))
+		_ = theirs.Close()
 		written <- err
 	}()
 	if _, err := io.Copy(io.Discard, c); err != errTooManyFrames { //nolint:errorlint // it is this one
@@ -142,7 +143,6 @@ func TestFlood(t *testing.T) {
 	if err := <-written; err == nil {
 		t.Error("all of the flood was taken")
 	}
-	_ = theirs.Close()
 }
 
 func BenchmarkFrames(b *testing.B) {
