@@ -28,8 +28,9 @@ type attack struct {
 	strike func(ctx context.Context, f *front) error
 	// flood says that the attacker does as much as it can, and not as little.
 	flood bool
-	// mostRunning bounds what runs in the application at once, for an attacker.
-	mostRunning int64
+	// mostServed bounds what runs in the application at once for a connection of
+	// serve, and mostRequests what runs at the gateway for one of its.
+	mostServed, mostRequests int
 }
 
 var attacks = []attack{
@@ -96,9 +97,9 @@ var attacks = []attack{
 	},
 	{
 		name: "rapid reset", serve: true, gateway: true, flood: true,
-		bounds:      bounds{server: server.Config{MaxExchangesPerConn: 10}, handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)}},
-		mostRunning: 110, // streams of a connection at the gateway; serve's are fewer
-		strike:      rapidReset,
+		bounds:     bounds{server: server.Config{MaxExchangesPerConn: 10}, handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)}},
+		mostServed: 10, mostRequests: 110, // streams have some slack
+		strike: rapidReset,
 	},
 	{name: "CONTINUATION flood", serve: true, gateway: true, flood: true, strike: continuationFlood},
 	{name: "PING flood", serve: true, gateway: true, flood: true, strike: pingFlood},

@@ -59,8 +59,12 @@ func testAttack(t *testing.T, attack *attack, f *front) {
 	if err := honest(); err != nil {
 		t.Errorf("another client: %v", err)
 	}
-	if most := f.app.most.Load(); attack.mostRunning > 0 && most > attack.mostRunning*n {
-		t.Errorf("%d exchanges ran at once for %d attackers", most, n)
+	bound := attack.mostServed
+	if f.isGateway {
+		bound = attack.mostRequests
+	}
+	if most := f.conns.peak(); bound > 0 && most > bound {
+		t.Errorf("%d ran at once for one connection, want %d at most", most, bound)
 	}
 }
 
