@@ -190,9 +190,10 @@ func WithIdleTimeout(d time.Duration) HandlerOption {
 
 // WithStallTimeout bounds the time in which a client takes nothing of what is sent
 // to it: of the RPC, or of one exchange in a session. The stream is reset then, so
-// that a reader that has stopped does not hold an exchange for ever. The default is
-// [DefaultStallTimeout]; 0 means no bound. What holds up a whole connection of
-// HTTP/2, TCP itself, is for WriteByteTimeout in [net/http.HTTP2Config].
+// that a reader that has stopped does not hold an exchange for ever; it may take a
+// quarter more than d. The default is [DefaultStallTimeout]; 0 means no bound. What
+// holds up a whole connection of HTTP/2, TCP itself, is for WriteByteTimeout in
+// [net/http.HTTP2Config].
 func WithStallTimeout(d time.Duration) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) { c.stallTimeout = d })
 }
@@ -232,7 +233,8 @@ func WithLogger(logger *slog.Logger) HandlerOption {
 
 // WithConnectOptions passes options to the handlers of connect that carry the
 // RPCs: interceptors, compression, codecs. They come after Culvert's own, and so
-// can override them.
+// can override them. Interceptors see the messages of a session, but not what is in
+// them.
 func WithConnectOptions(opts ...connect.HandlerOption) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) {
 		c.connectOptions = append(c.connectOptions, opts...)

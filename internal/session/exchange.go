@@ -58,6 +58,7 @@ type Exchange struct {
 
 	err              error // of the exchange
 	recvInt, sendInt bool  // interrupted
+	paused           bool  // who receives is to look at something else
 	closed           bool
 	onReset          Ender
 }
@@ -128,6 +129,9 @@ func (x *Exchange) Receive() ([]byte, error) {
 			return nil, ErrInterrupted
 		case s.halfClosed:
 			return nil, io.ErrUnexpectedEOF
+		case x.paused:
+			x.paused = false
+			return nil, ErrPaused
 		}
 		if s.postponed {
 			s.wakeWriter()
@@ -246,6 +250,15 @@ func (x *Exchange) InterruptReceive() {
 	x.session.mu.Lock()
 	defer x.session.mu.Unlock()
 	x.recvInt = true
+	x.arrived.Broadcast()
+}
+
+// PauseReceive has the Receive that waits return ErrPaused, or else the next one
+// that would wait.
+func (x *Exchange) PauseReceive() {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
+	x.paused = true
 	x.arrived.Broadcast()
 }
 

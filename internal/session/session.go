@@ -133,6 +133,8 @@ var (
 	ErrStalled = errors.New("session: nothing was taken for too long")
 	// ErrInterrupted is the error of calls that Interrupt has ended.
 	ErrInterrupted = errors.New("session: interrupted")
+	// ErrPaused is the error of a Receive that PauseReceive has ended.
+	ErrPaused = errors.New("session: paused")
 )
 
 // ViolationError is a breach of the protocol that ends the session.
