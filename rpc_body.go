@@ -186,9 +186,9 @@ func lostBody(err error) error {
 
 // follow keeps track of where messages begin.
 func (b *rpcBody) follow(p []byte) {
-	for begun := false; len(p) > 0 && b.err == nil; {
-		if p, begun = b.next(p); begun {
-			b.begin()
+	for rest, begun := b.next(p); begun; rest, begun = b.next(rest) {
+		if b.begin(); b.err != nil {
+			return
 		}
 	}
 }
