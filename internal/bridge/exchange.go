@@ -192,9 +192,12 @@ func (e *exchange) continueRequest() {
 
 // runHandler runs the inner handler, and keeps its panics.
 func (e *exchange) runHandler() {
+	returned := false
 	defer func() {
 		switch cause := recover(); {
-		case cause == nil:
+		case returned:
+		case cause == nil: // runtime.Goexit, or a panic with nil where GODEBUG has panicnil=1
+			e.fail(&Error{Cause: culvertv1.Cause_CAUSE_HANDLER_FAILED, Err: errors.New("handler has not returned")})
 		case cause == http.ErrAbortHandler:
 			e.fail(&Error{Cause: culvertv1.Cause_CAUSE_HANDLER_FAILED, Err: http.ErrAbortHandler})
 		default:
@@ -208,9 +211,10 @@ func (e *exchange) runHandler() {
 	}
 	if unmetExpectation(e.request) {
 		w.WriteHeader(http.StatusExpectationFailed)
-		return
+	} else {
+		e.server.Handler.ServeHTTP(w, e.request)
 	}
-	e.server.Handler.ServeHTTP(w, e.request)
+	returned = true
 }
 
 // finish sends what is left of the response and says how the exchange ended. The
