@@ -33,7 +33,7 @@ type exchange struct {
 
 	idle           idleWatch
 	timeout, flush timeout[exchange]
-	writeDeadline  deadline
+	writeDeadline  writeDeadline
 	awaitsContinue atomic.Bool
 
 	failure atomic.Pointer[Error] // the first one, of the request or by Abort
@@ -257,7 +257,7 @@ func (e *exchange) failed() *Error {
 	e.sendMu.Lock()
 	defer e.sendMu.Unlock()
 	if e.sendErr != nil {
-		return receiveError(e.sendErr)
+		return sendError(e.sendErr, e.sentStatus != 0)
 	}
 	failure := e.failure.Load()
 	if failure == nil || e.sentStatus == 0 {
@@ -325,6 +325,11 @@ func endOf(ctx context.Context) (*Error, bool) {
 // client is woken up.
 func (e *exchange) expire() {
 	e.stream.InterruptReceive()
+	e.interruptSend()
+}
+
+// interruptSend ends what is being sent.
+func (e *exchange) interruptSend() {
 	if e.sending.Load() {
 		e.stream.InterruptSend()
 	}

@@ -139,7 +139,7 @@ func (w *response) emit(data []byte) error {
 		frame.Data = data
 	}
 	if frame.Head == nil && len(frame.Data) == 0 {
-		return nil
+		return w.exchange.sendFailure()
 	}
 	err := w.exchange.send(frame)
 	w.head.release()
@@ -174,7 +174,7 @@ func (w *response) finish() *Error {
 		frame.Data, frame.Trailers = data, w.trailers()
 	}
 	if err := w.exchange.sendLast(frame); err != nil {
-		return receiveError(err)
+		return sendError(err, w.exchange.sentAnything())
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func (w *response) SetReadDeadline(at time.Time) error {
 // SetWriteDeadline bounds the writing of the response; see
 // http.ResponseController.
 func (w *response) SetWriteDeadline(at time.Time) error {
-	w.exchange.writeDeadline.set(at, w.exchange.stream.InterruptSend)
+	w.exchange.writeDeadline.set(at, w.exchange.interruptSend)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"net/http"
+	"os"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
@@ -29,6 +30,10 @@ func (e *exchange) transmit(frame *culvertv1.ResponseFrame, last bool) error {
 	}
 	e.sending.Store(true)
 	err := e.expired() // after sending is set, so that expire interrupts what begins later
+	if err == os.ErrDeadlineExceeded && e.conn != nil {
+		e.sending.Store(false)
+		return err // as of any connection: nothing was sent, and the deadline can be moved
+	}
 	if err == nil {
 		if sender, ok := e.stream.(LastSender); ok && last {
 			err = sender.SendLast(frame)
@@ -38,6 +43,9 @@ func (e *exchange) transmit(frame *culvertv1.ResponseFrame, last bool) error {
 	}
 	e.sending.Store(false)
 	if err != nil {
+		if e.writeDeadline.passed() {
+			err = os.ErrDeadlineExceeded // which has interrupted it
+		}
 		e.sendErr = err
 		return err
 	}
@@ -49,13 +57,29 @@ func (e *exchange) transmit(frame *culvertv1.ResponseFrame, last bool) error {
 	return nil
 }
 
-// expired returns an error if the exchange's deadline has passed. Nothing of the
-// response is sent then, for nobody might take it.
+// expired returns an error if the exchange's deadline has passed, or the one that
+// the handler has set. Nothing of the response is sent then, for nobody might take
+// it.
 func (e *exchange) expired() error {
 	if err := e.ctx.Err(); err == context.DeadlineExceeded {
 		return err
 	}
+	if e.writeDeadline.passed() {
+		return os.ErrDeadlineExceeded
+	}
 	return nil
+}
+
+// sendError is how an exchange ends of which something could not be sent.
+func sendError(err error, started bool) *Error {
+	switch {
+	case err != os.ErrDeadlineExceeded: // which is the handler's own
+		return receiveError(err)
+	case started:
+		return &Error{Cause: culvertv1.Cause_CAUSE_RESPONSE_TRUNCATED, Err: err}
+	default:
+		return &Error{Cause: culvertv1.Cause_CAUSE_HANDLER_FAILED, Err: err}
+	}
 }
 
 // sendInformational sends an interim response. A failure shows at the next send.
@@ -67,6 +91,13 @@ func (e *exchange) sendInformational(status int, header http.Header) {
 	_ = e.send(&culvertv1.ResponseFrame{
 		Informational: []*culvertv1.InformationalHead{{Status: uint32(status), Headers: fields}},
 	})
+}
+
+// sendFailure returns why nothing can be sent any more, nil if it can.
+func (e *exchange) sendFailure() error {
+	e.sendMu.Lock()
+	defer e.sendMu.Unlock()
+	return e.sendErr
 }
 
 // writable says why the handler may not write.
