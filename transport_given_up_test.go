@@ -145,3 +145,30 @@ func TestTransportDialTimeoutIsATimeout(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Handlers that are older than contexts are told in their way.
+func TestTransportCancellationReachesCloseNotify(t *testing.T) {
+	for _, w := range ways() {
+		if w.unwatched() {
+			continue
+		}
+		t.Run(w.String(), func(t *testing.T) {
+			begun, told := make(chan struct{}), make(chan struct{})
+			r := w.newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				gone := w.(interface{ CloseNotify() <-chan bool }).CloseNotify()
+				close(begun)
+				<-gone
+				close(told)
+			}))
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				<-begun
+				cancel()
+			}()
+			if err := readAll(r.client, newRigRequest(t, http.MethodGet, "/", nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v", err)
+			}
+			<-told
+		})
+	}
+}

@@ -25,6 +25,7 @@ type response struct {
 	taken   int64 // bytes of them that were not, also those that nobody gets
 	buffer  coalescer
 	frame   culvertv1.ResponseFrame // that is sent
+	gone    chan bool               // of CloseNotify
 }
 
 // errAfterEnd is what a handler gets that writes after it has returned.
@@ -191,6 +192,18 @@ func (w *response) SetReadDeadline(at time.Time) error {
 func (w *response) SetWriteDeadline(at time.Time) error {
 	w.exchange.writeDeadline.set(at, w.exchange.interruptSend)
 	return nil
+}
+
+// CloseNotify implements the deprecated http.CloseNotifier, which frameworks still
+// take for granted: net/http's own writers have it. The channel receives a value
+// when the request's context ends.
+func (w *response) CloseNotify() <-chan bool {
+	if w.gone == nil {
+		gone := make(chan bool, 1)
+		w.gone = gone
+		w.exchange.ctx.AfterFunc(func() { gone <- true })
+	}
+	return w.gone
 }
 
 // EnableFullDuplex has nothing to do: every exchange is full duplex.
