@@ -122,21 +122,19 @@ func (s *clientServer) closeAll() {
 // HTTP.
 func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *http.Transport {
 	var protocols http.Protocols
+	dial := s.conns.dial
 	switch {
 	case !isHTTP2:
 		protocols.SetHTTP1(true)
 	case s.base.Scheme == "http":
 		protocols.SetUnencryptedHTTP2(true)
+		dial = gatherHeads(holdCredit(s.conns.dialHTTP2, config.streamWindow, config.connWindow))
 	default:
 		protocols.SetHTTP2(true)
 	}
-	writeTimeout := config.pingInterval + config.pingTimeout
-	if config.pingInterval == 0 {
-		writeTimeout = 0
-	}
 	return &http.Transport{
 		Protocols:   &protocols,
-		DialContext: s.conns.dial,
+		DialContext: dial,
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return s.conns.dialTLS(ctx, network, address, isHTTP2)
 		},
@@ -146,7 +144,6 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 			MaxReadFrameSize:              maxHTTP2Frame,
 			SendPingTimeout:               config.pingInterval,
 			PingTimeout:                   config.pingTimeout,
-			WriteByteTimeout:              writeTimeout,
 		},
 		DisableCompression:     true, // of RPCs as a whole, which nobody expects
 		MaxResponseHeaderBytes: 1 << 20,

@@ -37,7 +37,8 @@ type gatewayExchange struct {
 }
 
 func newGatewayExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *gatewayExchange {
-	watched := newStallWriter(w, r, g.config.stallTimeout)
+	watched := new(stallWriter)
+	watched.watch(w, r, &g.stalls)
 	return &gatewayExchange{
 		gateway: g,
 		w:       watched,
@@ -161,6 +162,7 @@ func (x *gatewayExchange) observe() {
 		TLS:      x.r.TLS,
 		Protocol: x.r.Proto,
 		Header:   x.r.Header,
+		Identity: x.record.Peer.Identity,
 	}
 	record.Method, record.Authority, record.Path = x.r.Method, x.r.Host, x.r.RequestURI
 	record.RequestBytes += x.body.bytes()

@@ -18,11 +18,16 @@ type gatewayClient struct {
 	peer    netip.Addr // of the connection; not valid on a unix socket
 	address string     // "host:port" of the client; "" if not known
 	scheme  string
+	// certificate is the value of Client-Cert, "" if the client has shown none.
+	certificate string
 }
 
 // trustsSender reports whether the fields say the truth about who sent the
 // request.
 func (x *gatewayExchange) trustsSender() bool {
+	if len(x.gateway.trustedNames) > 0 && x.gateway.trustedNames.MatchVerified(x.r.TLS) {
+		return true
+	}
 	if len(x.gateway.config.trusted) == 0 {
 		return false
 	}
@@ -48,6 +53,7 @@ func (x *gatewayExchange) client() gatewayClient {
 		client.address = ""
 	}
 	if !x.trustsSender() {
+		client.certificate = bridge.ClientCertificate(x.r.TLS)
 		return client
 	}
 	if addr, ok := nearestUntrusted(x.r.Header["X-Forwarded-For"], x.gateway.config.trusted); ok {
@@ -118,6 +124,9 @@ func (c gatewayClient) forward(header http.Header, authority string) {
 		element += ";host=" + quoted(authority)
 	}
 	header["Forwarded"] = []string{joined(header["Forwarded"], element+";proto="+c.scheme)}
+	if c.certificate != "" {
+		header["Client-Cert"] = []string{c.certificate}
+	}
 }
 
 // joined appends an element to a list field.

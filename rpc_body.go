@@ -1,13 +1,14 @@
 package culvert
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"net/textproto"
 	"os"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,23 +29,29 @@ type rpcBody struct {
 	compressed bool // messages may be
 	single     bool // there must be one message
 
-	prefix [5]byte
-	have   int   // bytes of prefix
-	left   int64 // of the message; where there are no envelopes, of the body
-	begun  bool  // a message has
-	ended  bool  // all of the body was read
-	err    error
+	// Where there are no envelopes, left is what may still come.
+	envelopeTrack
+	begun bool // a message has
+	ended bool // all of the body was read
+	err   error
 
 	ahead *readAhead // what the next Read gets, nil if it is to read by itself
+
+	// Reading a little from net/http's HTTP/2 costs as much as reading a lot: held is
+	// what was read and not asked for, in room.
+	buffers bool
+	held    []byte
+	heldErr error // after held
+	room    [1 << 10]byte
 
 	arrived atomic.Int64 // bytes
 }
 
-// newRPCBody returns the body of a call, whose messages have at most most bytes.
-// single says that the method takes one message.
-func newRPCBody(call *rpc, most int, single bool) *rpcBody {
+// start makes b the body of a call, whose messages have at most most bytes. single
+// says that the method takes one message.
+func (b *rpcBody) start(call *rpc, most int, single bool) {
 	r := call.request
-	b := &rpcBody{ReadCloser: r.Body, call: call, most: int64(most), single: single}
+	b.ReadCloser, b.call, b.most, b.single, b.buffers = r.Body, call, int64(most), single, r.ProtoMajor >= 2
 	encoding := ""
 	switch contentType := r.Header.Get("Content-Type"); {
 	case strings.HasPrefix(contentType, "application/grpc"):
@@ -55,7 +62,6 @@ func newRPCBody(call *rpc, most int, single bool) *rpcBody {
 		b.left = b.most
 	}
 	b.compressed = encoding != "" && encoding != "identity"
-	return b
 }
 
 // Read implements io.Reader.
@@ -77,7 +83,11 @@ func (b *rpcBody) Read(p []byte) (int, error) {
 	default:
 		b.left -= int64(n)
 	}
-	if b.err == nil && b.single && err != nil {
+	switch {
+	case b.err != nil || err == nil:
+	case isOfChunks(b.call.request, err):
+		b.err = toRPC(malformedBody("the chunks of the request's body are malformed"))
+	case b.single:
 		b.err = lostBody(err)
 	}
 	if b.err != nil {
@@ -99,15 +109,61 @@ func (b *rpcBody) read(p []byte) (int, error) {
 		return 0, nil
 	case b.call.interrupted.Load(): // HTTP/2 would first give out what has come
 		return 0, os.ErrDeadlineExceeded
+	case len(b.held) > 0:
+		n := copy(p, b.held)
+		b.held = b.held[n:]
+		return n, nil
+	case b.heldErr != nil:
+		return 0, b.heldErr
+	case b.buffers && len(p) < len(b.room):
+		n, err := b.ReadCloser.Read(b.room[:])
+		b.held, b.heldErr = b.room[:n], err
+		n = copy(p, b.held)
+		b.held = b.held[n:]
+		if len(b.held) > 0 {
+			err = nil
+		}
+		return n, err
 	default:
 		return b.ReadCloser.Read(p)
 	}
+}
+
+// inPlace is a Read of n bytes, all of one message, that are there already. They
+// are valid until the next Read. It returns nil if they are not.
+func (b *rpcBody) inPlace(n int) []byte {
+	if b.err != nil || len(b.held) < n || b.call.interrupted.Load() {
+		return nil
+	}
+	p := b.held[:n]
+	b.held = b.held[n:]
+	b.arrived.Add(int64(n))
+	b.follow(p)
+	return p
 }
 
 // Close implements io.Closer. It does not wait for what still comes.
 func (b *rpcBody) Close() error {
 	b.call.stopReading()
 	return b.ReadCloser.Close()
+}
+
+// isOfChunks reports whether reading a body has failed because its chunks, or the
+// trailers behind them, are malformed. net/http has no names for those errors,
+// which are its only ones without one; what the connection reports has a type.
+func isOfChunks(r *http.Request, err error) bool {
+	if r.ProtoMajor != 1 || len(r.TransferEncoding) == 0 {
+		return false
+	}
+	var ofTrailer textproto.ProtocolError
+	switch {
+	case errors.As(err, &ofTrailer):
+		return true
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, http.ErrBodyReadAfterClose):
+		return false
+	default:
+		return reflect.TypeOf(err) == reflect.TypeOf(http.ErrBodyReadAfterClose) // of a text alone
+	}
 }
 
 // lostBody names an error of the transport's, nil if it needs no name.
@@ -130,29 +186,17 @@ func lostBody(err error) error {
 
 // follow keeps track of where messages begin.
 func (b *rpcBody) follow(p []byte) {
-	for len(p) > 0 && b.err == nil {
-		if b.left > 0 {
-			n := min(b.left, int64(len(p)))
-			b.left -= n
-			p = p[n:]
-			continue
+	for begun := false; len(p) > 0 && b.err == nil; {
+		if p, begun = b.next(p); begun {
+			b.begin()
 		}
-		n := copy(b.prefix[b.have:], p)
-		p = p[n:]
-		if b.have += n; b.have < len(b.prefix) {
-			return
-		}
-		b.begin()
 	}
 }
 
 // begin begins the message that the prefix announces.
 func (b *rpcBody) begin() {
 	const compressed = 1
-	flags := b.prefix[0]
-	b.have = 0
-	b.left = int64(binary.BigEndian.Uint32(b.prefix[1:]))
-	switch {
+	switch flags := b.prefix[0]; {
 	case b.single && b.begun:
 		b.err = toRPC(malformedBody("the method takes one message"))
 	case flags&^compressed != 0:

@@ -59,7 +59,8 @@ func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *cli
 	load, count := 0, 0
 	keep := p.sessions[:0]
 	for _, s := range p.sessions {
-		if open, _ := s.session.State(); !open {
+		n, open := s.session.Load()
+		if !open {
 			continue // it ends by itself
 		}
 		keep = append(keep, s)
@@ -67,7 +68,7 @@ func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *cli
 		if slices.Contains(avoid, s) {
 			continue
 		}
-		if n := s.session.Len(); best == nil || n < load {
+		if best == nil || n < load {
 			best, load = s, n
 		}
 	}
@@ -136,7 +137,7 @@ func (p *sessionPool) recommended() bool {
 // ask waits for the hello of a session, and ends it if it is not to be used.
 func (p *sessionPool) ask(s *clientSession) {
 	<-s.greeted
-	_, hello := s.session.State()
+	hello := s.session.Hello()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.advised = time.Now()
@@ -165,7 +166,7 @@ func (p *sessionPool) closeIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.sessions {
-		if s.session.Len() == 0 {
+		if n, _ := s.session.Load(); n == 0 {
 			s.session.Close()
 		}
 	}

@@ -16,10 +16,12 @@ import (
 	"github.com/culvert-http/culvert"
 )
 
-// countingRig is a rig that counts the RPCs of each method.
+// countingRig is a rig that counts the RPCs of each method, and the connections
+// that carry sessions.
 type countingRig struct {
 	*rig
 	sessions, exchanges atomic.Int64
+	conns               sync.Map
 }
 
 func newCountingRig(t *testing.T, app http.Handler, handlerOpts []culvert.HandlerOption, opts ...culvert.TransportOption) *countingRig {
@@ -30,6 +32,7 @@ func newCountingRig(t *testing.T, app http.Handler, handlerOpts []culvert.Handle
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/Session"):
 			c.sessions.Add(1)
+			c.conns.Store(r.RemoteAddr, nil)
 		case strings.HasSuffix(r.URL.Path, "/Exchange"):
 			c.exchanges.Add(1)
 		}
@@ -66,7 +69,7 @@ func TestSessionsThatAgeAreReplaced(t *testing.T) {
 func TestManyExchangesOpenAnotherSession(t *testing.T) {
 	// A session takes 100 exchanges before its server has said how many it takes, so
 	// that there may be more than two.
-	if got := sessionsOf(t, 300); got < 2 || got > max(4, int64(runtime.GOMAXPROCS(0))) {
+	if got := sessionsOf(t, 300); got < 2 || got > max(4, runtime.GOMAXPROCS(0)) {
 		t.Errorf("%d sessions, want 2 to 4, or one for each processor", got)
 	}
 }
@@ -76,15 +79,16 @@ func TestSessionsUseTheProcessorsThatThereAre(t *testing.T) {
 	for _, processors := range []int{1, 2} {
 		t.Run(fmt.Sprint(processors), func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-			if got := sessionsOf(t, 40); got != int64(processors) {
+			if got := sessionsOf(t, 40); got != processors {
 				t.Errorf("%d sessions of 40 exchanges on %d processors", got, processors)
 			}
 		})
 	}
 }
 
-// sessionsOf returns how many sessions carry so many exchanges at once.
-func sessionsOf(t *testing.T, most int) int64 {
+// sessionsOf returns how many sessions, each on its connection, carry so many
+// exchanges at once.
+func sessionsOf(t *testing.T, most int) int {
 	t.Helper()
 	var entered sync.WaitGroup
 	entered.Add(most)
@@ -107,7 +111,9 @@ func sessionsOf(t *testing.T, most int) int64 {
 	entered.Wait()
 	close(leave)
 	all.Wait()
-	return r.sessions.Load()
+	count := 0
+	r.conns.Range(func(any, any) bool { count++; return true })
+	return count
 }
 
 // What is more than one connection may have goes to a session on another.
@@ -195,7 +201,10 @@ func TestSessionThatIsRefusedSaysSo(t *testing.T) {
 
 func TestShutdownDrainsSessions(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r := newCountingRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := newCountingRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/late" { // it was before Shutdown has begun
+			return
+		}
 		close(entered)
 		<-leave
 		fmt.Fprint(w, "done")
@@ -210,11 +219,15 @@ func TestShutdownDrainsSessions(t *testing.T) {
 		var resp *http.Response
 		if resp, err = r.transport.RoundTrip(newRigRequest(t, http.MethodHead, "/late", nil)); err == nil {
 			_ = resp.Body.Close()
-			t.Fatal("an exchange was started while the handler drains")
+			continue
 		}
 		if tunnelErr, ok := errors.AsType[*culvert.Error](err); !ok || !tunnelErr.NotStarted {
 			t.Fatalf("refused with %v", err)
 		}
+	}
+	if resp, err := r.transport.RoundTrip(newRigRequest(t, http.MethodHead, "/late", nil)); err == nil {
+		_ = resp.Body.Close()
+		t.Error("an exchange was started while the handler drains")
 	}
 	close(leave)
 	if got := <-body; got != "done" {

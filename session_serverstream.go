@@ -19,22 +19,16 @@ const sessionChunk = 64 << 10
 type sessionStream struct {
 	exchange *session.Exchange
 	reader   wire.Reader
-	patience time.Duration // with a client that takes nothing
-}
-
-// newSessionStream returns the stream of an exchange, whose sending fails when the
-// client gives no credit for it for so long; 0 means never.
-func newSessionStream(x *session.Exchange, patience time.Duration) *sessionStream {
-	if patience > 0 {
-		x.SetPatience(patience)
-	}
-	return &sessionStream{exchange: x, patience: patience}
+	patience time.Duration // with a client that gives no credit; 0 means without end
 }
 
 // Receive implements bridge.ServerStream.
 func (s *sessionStream) Receive(frame *culvertv1.RequestFrame) error {
 	s.reader.Release()
 	part, err := s.exchange.Receive()
+	if err == session.ErrPaused {
+		return bridge.ErrPaused
+	}
 	if err != nil {
 		return sessionError(err)
 	}
@@ -116,13 +110,19 @@ func (m *partMeta) release() {
 // InterruptReceive implements bridge.ServerStream.
 func (s *sessionStream) InterruptReceive() { s.exchange.InterruptReceive() }
 
+// PauseReceive implements bridge.PausingStream.
+func (s *sessionStream) PauseReceive() { s.exchange.PauseReceive() }
+
 // InterruptSend implements bridge.ServerStream.
 func (s *sessionStream) InterruptSend() { s.exchange.InterruptSend() }
 
 // OnEnd implements bridge.MultiplexedStream.
 func (s *sessionStream) OnEnd(ender interface{ End(err error) }) { s.exchange.OnReset(ender) }
 
-var _ bridge.MultiplexedStream = (*sessionStream)(nil)
+var (
+	_ bridge.MultiplexedStream = (*sessionStream)(nil)
+	_ bridge.PausingStream     = (*sessionStream)(nil)
+)
 
 // sessionError is what the bridge makes of an error of a session.
 func sessionError(err error) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
 // drainTimeout bounds how long the end of an RPC is waited for after the end of
@@ -28,7 +29,7 @@ type clientExchange struct {
 	trace   clientTrace
 	unwatch func() bool // stops watching ctx
 	frames  clientFrames
-	timeout timeout[clientExchange]
+	timeout timeout.Timeout[clientExchange]
 
 	interims     int
 	interimBytes int
@@ -318,8 +319,8 @@ func (x *clientExchange) drain() *Error {
 	if x.carrier.Multiplexed || x.sender != nil && !x.sender.isDone() {
 		return nil // a session sees what follows the end
 	}
-	x.client.drains.start(&x.timeout, drainTimeout, x, func(x *clientExchange) { x.stream.Interrupt() })
-	defer x.client.drains.stop(&x.timeout)
+	x.client.drains.Start(&x.timeout, drainTimeout, x, func(x *clientExchange) { x.stream.Interrupt() })
+	defer x.client.drains.Stop(&x.timeout)
 	err := x.frames.end()
 	if err != nil && err.Cause == culvertv1.Cause_CAUSE_MALFORMED_RESPONSE && !err.Remote {
 		return err

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
 // exchange is one request and its response on the server's side. It runs on the
@@ -32,7 +33,7 @@ type exchange struct {
 	trailers http.Header // of the request, until the handler has read its body
 
 	idle           idleWatch
-	timeout, flush timeout[exchange]
+	timeout, flush timeout.Timeout[exchange]
 	writeDeadline  writeDeadline
 	awaitsContinue atomic.Bool
 
@@ -114,8 +115,8 @@ func (e *exchange) receiveHead(ctx context.Context) (*culvertv1.RequestFrame, *E
 				return frame, err
 			}
 		}
-		e.server.heads.start(&e.timeout, e.server.HeadTimeout, e, (*exchange).interruptReceive)
-		defer e.server.heads.stop(&e.timeout)
+		e.server.heads.Start(&e.timeout, e.server.HeadTimeout, e, (*exchange).interruptReceive)
+		defer e.server.heads.Stop(&e.timeout)
 	}
 	began := time.Now()
 	frame, err := e.body.frames.next()

@@ -3,7 +3,6 @@ package session
 import (
 	"io"
 	"sync"
-	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
@@ -47,8 +46,7 @@ type Exchange struct {
 	sendable sync.Cond
 	sendEnd  bool // this end has ended its direction
 	halted   bool // the other end wants no more of it
-	patience time.Duration
-	stalled  bool // a part has waited for longer
+	stalled  bool // a part has waited for longer than it may
 	link     link // in session.waiting
 
 	credit    int64 // what this end may send
@@ -60,6 +58,7 @@ type Exchange struct {
 
 	err              error // of the exchange
 	recvInt, sendInt bool  // interrupted
+	paused           bool  // who receives is to look at something else
 	closed           bool
 	onReset          Ender
 }
@@ -130,6 +129,9 @@ func (x *Exchange) Receive() ([]byte, error) {
 			return nil, ErrInterrupted
 		case s.halfClosed:
 			return nil, io.ErrUnexpectedEOF
+		case x.paused:
+			x.paused = false
+			return nil, ErrPaused
 		}
 		if s.postponed {
 			s.wakeWriter()
@@ -248,6 +250,15 @@ func (x *Exchange) InterruptReceive() {
 	x.session.mu.Lock()
 	defer x.session.mu.Unlock()
 	x.recvInt = true
+	x.arrived.Broadcast()
+}
+
+// PauseReceive has the Receive that waits return ErrPaused, or else the next one
+// that would wait.
+func (x *Exchange) PauseReceive() {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
+	x.paused = true
 	x.arrived.Broadcast()
 }
 
