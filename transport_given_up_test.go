@@ -22,8 +22,8 @@ var stuck = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 })
 
-// readAll sends a request and reads the response, and returns the first error.
-func readAll(client *http.Client, req *http.Request) error {
+// doAndRead sends a request and reads the response, and returns the first error.
+func doAndRead(client *http.Client, req *http.Request) error {
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func TestTransportDeadlineIsTheCallers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = readAll(client, req)
+				err = doAndRead(client, req)
 				if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
 					t.Errorf("%s: %v, and the context says %v", path, err, ctx.Err())
 				}
@@ -68,7 +68,7 @@ func TestTransportUnderAClientWithATimeout(t *testing.T) {
 			client.Timeout = 10 * time.Millisecond
 			for i := range 4 {
 				req := newRigRequest(t, http.MethodGet, []string{"/head", "/body"}[i%2], nil)
-				err := readAll(client, req)
+				err := doAndRead(client, req)
 				if err == nil || !timeoutOfClient(err) {
 					t.Errorf("error %v", err)
 				}
@@ -106,7 +106,7 @@ func TestTransportRequestCancel(t *testing.T) {
 					<-begun
 					close(cancel)
 				}()
-				if err := readAll(r.client, req); !errors.Is(err, context.Canceled) {
+				if err := doAndRead(r.client, req); !errors.Is(err, context.Canceled) {
 					t.Errorf("error %v", err)
 				}
 				if !w.unwatched() {
@@ -139,7 +139,7 @@ func TestTransportDialTimeoutIsATimeout(t *testing.T) {
 			<-ctx.Done()
 			return nil, &net.OpError{Op: "dial", Err: ctx.Err()}
 		}))
-	err := readAll(&http.Client{Transport: transport}, newRigRequest(t, http.MethodGet, "/", nil))
+	err := doAndRead(&http.Client{Transport: transport}, newRigRequest(t, http.MethodGet, "/", nil))
 	var urlErr *url.Error
 	if !errors.As(err, &urlErr) || !urlErr.Timeout() {
 		t.Errorf("error %v", err)
@@ -165,7 +165,7 @@ func TestTransportCancellationReachesCloseNotify(t *testing.T) {
 				<-begun
 				cancel()
 			}()
-			if err := readAll(r.client, newRigRequest(t, http.MethodGet, "/", nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
+			if err := doAndRead(r.client, newRigRequest(t, http.MethodGet, "/", nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}
 			<-told
