@@ -309,8 +309,8 @@ func connOf(r *http.Request) string {
 // Shutdown refuses new exchanges from now on, as not started, so that clients
 // send them elsewhere, and waits until the running ones have ended. If ctx is
 // done before that, it returns the error of ctx and leaves the rest to whoever
-// closes the connections. Call it before [net/http.Server.Shutdown], which loses
-// requests whose bodies cannot be sent twice.
+// closes the connections. Call it before [net/http.Server.Shutdown], which drains
+// sessions too, but loses requests whose bodies cannot be sent twice.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.sessions.drain()
 	return h.admission.drain(ctx)

@@ -262,3 +262,31 @@ func TestShutdownDrainsSessions(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 }
+
+// TestServerShutdownEndsIdleSessions has the http.Server shut down, which knows of
+// no Handler to do that with.
+func TestServerShutdownEndsIdleSessions(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(started)
+			<-release
+		}
+		_, _ = io.WriteString(w, "hello")
+	}), culvert.WithMethod(culvert.MethodSession))
+	readBody(t, r.get(t, "/"))
+	slow := make(chan string, 1)
+	go func() { slow <- readBody(t, r.get(t, "/slow")) }()
+	<-started
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	shut := make(chan error, 1)
+	go func() { shut <- r.server.Config.Shutdown(ctx) }()
+	close(release)
+	if got := <-slow; got != "hello" {
+		t.Errorf("the exchange that ran got %q", got)
+	}
+	if err := <-shut; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}

@@ -123,6 +123,11 @@ func (a *arrivals) setDeadline(at time.Time) {
 	if at.IsZero() || errors.Is(a.err, net.ErrClosed) {
 		return
 	}
+	if !at.After(time.Now()) {
+		a.over = true
+		a.wake()
+		return
+	}
 	seq := a.timerSeq
 	a.timer = time.AfterFunc(time.Until(at), func() {
 		a.mu.Lock()

@@ -270,14 +270,45 @@ func (x *clientExchange) explain(err error) *Error {
 	x.mu.Lock()
 	failure := x.failure
 	x.mu.Unlock()
-	switch {
-	case failure != nil:
-		return failure
-	case x.ctx.Err() != nil && x.request.Upgrade() == "":
-		return contextError(x.ctx)
-	default:
+	if failure != nil {
+		return x.atDeadline(failure)
+	}
+	if x.request.Upgrade() != "" {
 		return streamError(err)
 	}
+	if x.ctx.Err() != nil {
+		return x.atDeadline(contextError(x.ctx))
+	}
+	return x.atDeadline(streamError(err))
+}
+
+// deadlineSlack is how far a deadline of the caller's may be off elsewhere: what is
+// sent of it is whole milliseconds, and others notice sooner or later.
+const deadlineSlack = 20 * time.Millisecond
+
+// atDeadline returns err, if it is that of a deadline not before the caller's own
+// has passed, for the server's clock can be ahead of it: who finds that his time is
+// over looks at his context, and an http.Client whether its Timeout has closed
+// Cancel.
+func (x *clientExchange) atDeadline(err *Error) *Error {
+	deadline, ok := x.ctx.Deadline()
+	if !ok || err.Cause != culvertv1.Cause_CAUSE_DEADLINE_EXCEEDED || time.Until(deadline) > deadlineSlack {
+		return err
+	}
+	timer := time.NewTimer(max(time.Until(deadline), 0) + deadlineSlack)
+	defer timer.Stop()
+	select {
+	case <-x.ctx.Done():
+	case <-timer.C:
+		return err
+	}
+	if cancel := x.request.request.Cancel; cancel != nil {
+		select {
+		case <-cancel:
+		case <-timer.C:
+		}
+	}
+	return contextError(x.ctx)
 }
 
 // drain waits for the end of the RPC, so that the server is not told of a
@@ -304,6 +335,7 @@ func (x *clientExchange) release() {
 	x.released = true
 	stream, sender := x.stream, x.sender
 	x.mu.Unlock()
+	x.request.end()
 	if stream != nil {
 		stream.Interrupt()
 	}

@@ -234,6 +234,9 @@ func (c *hijackedConn) CloseWrite() error {
 		})
 		return nil
 	default:
+		if c.exchange.writeDeadline.passed() { // it is for writes; this is sent in any case
+			c.exchange.writeDeadline.set(time.Now().Add(drainTime), c.exchange.interruptSend)
+		}
 		return c.exchange.send(&culvertv1.ResponseFrame{End: true})
 	}
 }
@@ -303,7 +306,7 @@ func (c *hijackedConn) SetReadDeadline(at time.Time) error {
 // SetWriteDeadline implements net.Conn. A write that did not fit in time leaves
 // the connection unusable, as it does with TLS.
 func (c *hijackedConn) SetWriteDeadline(at time.Time) error {
-	c.exchange.writeDeadline.set(at, c.exchange.stream.InterruptSend)
+	c.exchange.writeDeadline.set(at, c.exchange.interruptSend)
 	return nil
 }
 

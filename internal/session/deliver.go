@@ -309,7 +309,7 @@ func (x *Exchange) takePart(part []byte) error {
 	case x.allowance <= 0:
 		return x.breach(s.malformed(), "more than the exchange's credit")
 	case len(part) > s.sizes.part+s.config.MaxHeadBytes*2:
-		return x.breach(s.tooLarge(), "a part that is too large")
+		return x.breach(s.tooLarge(part), "a part that is too large")
 	}
 	x.allowance -= cost
 	x.recvEnd = end
@@ -337,12 +337,17 @@ func (s *Session) malformed() culvertv1.Cause {
 	return culvertv1.Cause_CAUSE_MALFORMED_RESPONSE
 }
 
-// tooLarge is the cause of what has more bytes than it may have.
-func (s *Session) tooLarge() culvertv1.Cause {
-	if s.config.Server {
+// tooLarge is the cause of a part that has more bytes than it may have. It is the
+// head, or the trailers, if it is not the data.
+func (s *Session) tooLarge(part []byte) culvertv1.Cause {
+	switch {
+	case !s.config.Server:
+		return culvertv1.Cause_CAUSE_RESPONSE_TOO_LARGE
+	case dataOfPart(part) > maxPartData:
 		return culvertv1.Cause_CAUSE_REQUEST_BODY_TOO_LARGE
+	default:
+		return culvertv1.Cause_CAUSE_REQUEST_HEAD_TOO_LARGE
 	}
-	return culvertv1.Cause_CAUSE_RESPONSE_TOO_LARGE
 }
 
 func (x *Exchange) takeReset(data []byte) error {
