@@ -128,13 +128,9 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 		protocols.SetHTTP1(true)
 	case s.base.Scheme == "http":
 		protocols.SetUnencryptedHTTP2(true)
-		dial = holdCredit(dial, config.streamWindow, config.connWindow)
+		dial = gatherHeads(holdCredit(s.conns.dialHTTP2, config.streamWindow, config.connWindow))
 	default:
 		protocols.SetHTTP2(true)
-	}
-	writeTimeout := config.pingInterval + config.pingTimeout
-	if config.pingInterval == 0 {
-		writeTimeout = 0
 	}
 	return &http.Transport{
 		Protocols:   &protocols,
@@ -148,7 +144,6 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 			MaxReadFrameSize:              maxHTTP2Frame,
 			SendPingTimeout:               config.pingInterval,
 			PingTimeout:                   config.pingTimeout,
-			WriteByteTimeout:              writeTimeout,
 		},
 		DisableCompression:     true, // of RPCs as a whole, which nobody expects
 		MaxResponseHeaderBytes: 1 << 20,

@@ -37,7 +37,8 @@ type gatewayExchange struct {
 }
 
 func newGatewayExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *gatewayExchange {
-	watched := newStallWriter(w, r, g.config.stallTimeout)
+	watched := new(stallWriter)
+	watched.watch(w, r, &g.stalls)
 	return &gatewayExchange{
 		gateway: g,
 		w:       watched,

@@ -78,6 +78,7 @@ func startSession(ctx context.Context, link *clientLink) *clientSession {
 	s.session = session.New(session.Config{
 		MaxHeadBytes: link.rpcs.config.maxHeadBytes,
 		MaxFields:    link.rpcs.config.maxFields,
+		MaxBytes:     int64(link.rpcs.config.maxSessionBytes),
 		Headroom:     envelopePrefix,
 		OnHello:      func(*culvertv1.Hello) { greet() },
 		OnDrain:      link.leave,

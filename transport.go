@@ -88,7 +88,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	rpcs, err := t.server.rpcs(req.Context())
+	rpcs, err := t.server.rpcs(request.Context())
 	if err != nil {
 		request.Discard()
 		return nil, err

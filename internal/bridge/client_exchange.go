@@ -10,6 +10,7 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
 // drainTimeout bounds how long the end of an RPC is waited for after the end of
@@ -28,7 +29,7 @@ type clientExchange struct {
 	trace   clientTrace
 	unwatch func() bool // stops watching ctx
 	frames  clientFrames
-	timeout timeout[clientExchange]
+	timeout timeout.Timeout[clientExchange]
 
 	interims     int
 	interimBytes int
@@ -269,14 +270,45 @@ func (x *clientExchange) explain(err error) *Error {
 	x.mu.Lock()
 	failure := x.failure
 	x.mu.Unlock()
-	switch {
-	case failure != nil:
-		return failure
-	case x.ctx.Err() != nil && x.request.Upgrade() == "":
-		return contextError(x.ctx)
-	default:
+	if failure != nil {
+		return x.atDeadline(failure)
+	}
+	if x.request.Upgrade() != "" {
 		return streamError(err)
 	}
+	if x.ctx.Err() != nil {
+		return x.atDeadline(contextError(x.ctx))
+	}
+	return x.atDeadline(streamError(err))
+}
+
+// deadlineSlack is how far a deadline of the caller's may be off elsewhere: what is
+// sent of it is whole milliseconds, and others notice sooner or later.
+const deadlineSlack = 20 * time.Millisecond
+
+// atDeadline returns err, if it is that of a deadline not before the caller's own
+// has passed, for the server's clock can be ahead of it: who finds that his time is
+// over looks at his context, and an http.Client whether its Timeout has closed
+// Cancel.
+func (x *clientExchange) atDeadline(err *Error) *Error {
+	deadline, ok := x.ctx.Deadline()
+	if !ok || err.Cause != culvertv1.Cause_CAUSE_DEADLINE_EXCEEDED || time.Until(deadline) > deadlineSlack {
+		return err
+	}
+	timer := time.NewTimer(max(time.Until(deadline), 0) + deadlineSlack)
+	defer timer.Stop()
+	select {
+	case <-x.ctx.Done():
+	case <-timer.C:
+		return err
+	}
+	if cancel := x.request.request.Cancel; cancel != nil {
+		select {
+		case <-cancel:
+		case <-timer.C:
+		}
+	}
+	return contextError(x.ctx)
 }
 
 // drain waits for the end of the RPC, so that the server is not told of a
@@ -287,8 +319,8 @@ func (x *clientExchange) drain() *Error {
 	if x.carrier.Multiplexed || x.sender != nil && !x.sender.isDone() {
 		return nil // a session sees what follows the end
 	}
-	x.client.drains.start(&x.timeout, drainTimeout, x, func(x *clientExchange) { x.stream.Interrupt() })
-	defer x.client.drains.stop(&x.timeout)
+	x.client.drains.Start(&x.timeout, drainTimeout, x, func(x *clientExchange) { x.stream.Interrupt() })
+	defer x.client.drains.Stop(&x.timeout)
 	err := x.frames.end()
 	if err != nil && err.Cause == culvertv1.Cause_CAUSE_MALFORMED_RESPONSE && !err.Remote {
 		return err
@@ -303,6 +335,7 @@ func (x *clientExchange) release() {
 	x.released = true
 	stream, sender := x.stream, x.sender
 	x.mu.Unlock()
+	x.request.end()
 	if stream != nil {
 		stream.Interrupt()
 	}

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 // ClientRequest is a request on its way into the tunnel.
 type ClientRequest struct {
 	request *http.Request
+	ctx     context.Context        //nolint:containedctx // the request's, which Request.Cancel ends too
+	over    context.CancelFunc     // nil if there is no Request.Cancel
 	frame   culvertv1.RequestFrame // the first message
 	head    culvertv1.RequestHead
 	fields  *fieldList // of head
@@ -27,7 +30,7 @@ type ClientRequest struct {
 // NewClientRequest checks req, as net/http's own transport would, and takes its
 // body over: it closes it if it returns an error. It does not change req.
 func NewClientRequest(req *http.Request) (*ClientRequest, error) {
-	r := &ClientRequest{request: req}
+	r := &ClientRequest{request: req, ctx: req.Context()}
 	r.body.source = req.Body
 	err := checkRequest(req)
 	if err == nil {
@@ -42,8 +45,31 @@ func NewClientRequest(req *http.Request) (*ClientRequest, error) {
 	}
 	r.addFields()
 	r.frame.Head = &r.head
+	if req.Cancel != nil {
+		r.ctx, r.over = withCancel(r.ctx, req.Cancel)
+	}
 	return r, nil
 }
+
+// errRequestCanceled is why a request ends whose Cancel was closed, in the words of
+// net/http.
+var errRequestCanceled = errors.New("request canceled")
+
+// withCancel returns a context that ends with ctx, and when cancel is closed.
+func withCancel(ctx context.Context, cancel <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-cancel:
+			end(errRequestCanceled)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { end(nil) }
+}
+
+// Context returns the context of the request, which its Cancel ends too.
+func (r *ClientRequest) Context() context.Context { return r.ctx }
 
 // Upgrade returns the protocol that the request asks to upgrade to, "" for none.
 func (r *ClientRequest) Upgrade() string { return r.head.GetUpgrade() }
@@ -65,7 +91,17 @@ func (r *ClientRequest) sent() {
 }
 
 // Discard gives up a request that was not sent.
-func (r *ClientRequest) Discard() { r.body.close() }
+func (r *ClientRequest) Discard() {
+	r.body.close()
+	r.end()
+}
+
+// end says that nothing asks for the context any more.
+func (r *ClientRequest) end() {
+	if r.over != nil {
+		r.over()
+	}
+}
 
 // checkRequest returns what net/http's transport would refuse req for.
 func checkRequest(req *http.Request) error {
