@@ -14,6 +14,7 @@ import (
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/api/culvert/v1/culvertv1connect"
+	"github.com/culvert-http/culvert/internal/bridge"
 	"github.com/culvert-http/culvert/internal/session"
 )
 
@@ -116,9 +117,10 @@ const acquaintTime = time.Second
 // its SETTINGS. net/http's client cuts all that an RPC sends to the size that frames
 // may have when the RPC begins, and that is little before they have come. What is
 // asked is there for that [RFC 9110 § 9.3.7], and net/http's server answers it
-// without its handler.
+// without its handler. What has come through a gateway does not ask: it may be in a
+// circle, and that must end.
 func (l *clientLink) acquaint(ctx context.Context) error {
-	if l.used.Load() {
+	if l.used.Load() || len(viaOfRPC(bridge.InboundOf(ctx))) > 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, acquaintTime)
