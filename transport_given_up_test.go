@@ -78,8 +78,7 @@ func TestTransportUnderAClientWithATimeout(t *testing.T) {
 }
 
 func timeoutOfClient(err error) bool {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err
 	}
 	// The type is not exported; what it is made of is.

@@ -302,7 +302,7 @@ func (x *clientExchange) atDeadline(err *Error) *Error {
 	case <-timer.C:
 		return err
 	}
-	if cancel := x.request.request.Cancel; cancel != nil {
+	if cancel := cancelOf(x.request.request); cancel != nil {
 		select {
 		case <-cancel:
 		case <-timer.C:

@@ -45,10 +45,16 @@ func NewClientRequest(req *http.Request) (*ClientRequest, error) {
 	}
 	r.addFields()
 	r.frame.Head = &r.head
-	if req.Cancel != nil {
-		r.ctx, r.over = withCancel(r.ctx, req.Cancel)
+	if cancel := cancelOf(req); cancel != nil {
+		r.ctx, r.over = withCancel(r.ctx, cancel)
 	}
 	return r, nil
+}
+
+// cancelOf returns what an http.Client, which has a Timeout and a transport that is
+// not net/http's, still sets.
+func cancelOf(req *http.Request) <-chan struct{} {
+	return req.Cancel //nolint:staticcheck // deprecated, but honoured
 }
 
 // errRequestCanceled is why a request ends whose Cancel was closed, in the words of
