@@ -194,7 +194,8 @@ func WithIdleTimeout(d time.Duration) HandlerOption {
 // WithStallTimeout bounds the time in which a client takes nothing of what is sent
 // to it: of the RPC, or of one exchange in a session. The stream is reset then, so
 // that a reader that has stopped does not hold an exchange for ever; it may take a
-// quarter more than d. The default is [DefaultStallTimeout]; 0 means no bound. What
+// quarter more than d. A client that takes less than 256 KiB of a long write in that
+// time, or 512 KiB at worst, is one that has stopped. The default is [DefaultStallTimeout]; 0 means no bound. What
 // holds up a whole connection of HTTP/2, TCP itself, is for WriteByteTimeout in
 // [net/http.HTTP2Config].
 func WithStallTimeout(d time.Duration) HandlerOption {

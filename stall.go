@@ -15,7 +15,7 @@ import (
 // stallChunk is how much is written under one watch, or up to twice as much: a
 // client that takes less than that in the time of a stall is taken for one that
 // has stopped.
-const stallChunk = 64 << 10
+const stallChunk = 256 << 10
 
 // stalls are the bound on the time in which nothing is taken of what is written,
 // for all who write. The zero value is no bound.
