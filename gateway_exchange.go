@@ -20,9 +20,10 @@ type gatewayExchange struct {
 	control *http.ResponseController
 	r       *http.Request
 
+	passed  bool               // by the short way
 	upgrade string             // what the tunnel is asked to upgrade to, if anything
 	body    *gatewayBody       // nil if the request has none
-	cancel  context.CancelFunc // ends what the RoundTripper does; nil before it is asked
+	cancel  context.CancelFunc // ends what the RoundTripper does; nil before it is asked, or if it ends with the response
 	over    context.Context    //nolint:containedctx // the one that it ends
 
 	// mu guards the ResponseWriter until the final head is written, for 1xx
@@ -51,7 +52,7 @@ func newGatewayExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *gat
 // run takes the request through. It reports false if what was written of the
 // response must be cut short.
 func (x *gatewayExchange) run() (whole bool) {
-	out, refusal := x.request()
+	passage, refusal := x.examine()
 	if refusal != nil {
 		x.decline(refusal)
 		return true
@@ -61,12 +62,14 @@ func (x *gatewayExchange) run() (whole bool) {
 		// the response. A writer that cannot do it is not net/http's.
 		_ = x.control.EnableFullDuplex()
 	}
-	resp, err := x.gateway.transport.RoundTrip(out)
+	resp, err := x.send(passage)
 	if err != nil {
 		return x.fail(err)
 	}
 	defer func() {
-		x.cancel() // or net/http's HTTP/2 has Close wait for the request's body
+		if x.cancel != nil {
+			x.cancel() // or net/http's HTTP/2 has Close wait for the request's body
+		}
 		_ = resp.Body.Close()
 	}()
 	if resp.StatusCode == http.StatusSwitchingProtocols {

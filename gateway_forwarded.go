@@ -96,28 +96,30 @@ func (x *gatewayExchange) dropsField(name string) bool {
 	return claims && !(plain && x.trustsSender())
 }
 
-// forward adds what the gateway knows to the fields that say for whom a request
-// is sent. What is still in the header comes from a trusted proxy.
-func (c gatewayClient) forward(header http.Header, authority string) {
+// forwarded appends the fields with which the gateway says for whom a request is
+// sent. Those in earlier are a trusted proxy's, and go on where nothing takes their
+// place.
+func (c gatewayClient) forwarded(fields []bridge.Field, earlier http.Header, authority string) []bridge.Field {
 	node := "unknown" // RFC 7239 § 6.2
 	if c.peer.IsValid() {
 		node = c.peer.String()
-		header["X-Forwarded-For"] = []string{joined(header["X-Forwarded-For"], node)}
+		fields = append(fields, bridge.Field{Name: "X-Forwarded-For", Value: joined(earlier["X-Forwarded-For"], node)})
 		if c.peer.Is6() {
 			node = "[" + node + "]"
 		}
 	}
-	if len(header["X-Forwarded-Proto"]) == 0 {
-		header["X-Forwarded-Proto"] = []string{c.scheme}
+	if len(earlier["X-Forwarded-Proto"]) == 0 {
+		fields = append(fields, bridge.Field{Name: "X-Forwarded-Proto", Value: c.scheme})
 	}
-	element := "for=" + quoted(node)
+	host := ""
 	if authority != "" {
-		if len(header["X-Forwarded-Host"]) == 0 {
-			header["X-Forwarded-Host"] = []string{authority}
+		if len(earlier["X-Forwarded-Host"]) == 0 {
+			fields = append(fields, bridge.Field{Name: "X-Forwarded-Host", Value: authority})
 		}
-		element += ";host=" + quoted(authority)
+		host = ";host=" + quoted(authority)
 	}
-	header["Forwarded"] = []string{joined(header["Forwarded"], element+";proto="+c.scheme)}
+	element := "for=" + quoted(node) + host + ";proto=" + c.scheme
+	return append(fields, bridge.Field{Name: "Forwarded", Value: joined(earlier["Forwarded"], element)})
 }
 
 // joined appends an element to a list field.

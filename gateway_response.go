@@ -17,6 +17,10 @@ func (x *gatewayExchange) respond(resp *http.Response) (whole bool) {
 		return x.fail(err)
 	}
 	x.length = length
+	rest, whole := resp.Body.(wholeBody)
+	if whole = whole && rest.Whole(); whole && length >= 0 && length <= stallChunk {
+		x.w.boundRest()
+	}
 	announced := x.announce(header, resp)
 	x.writeHead(resp.StatusCode, header)
 	if x.bodiless(resp.StatusCode) {
@@ -25,7 +29,11 @@ func (x *gatewayExchange) respond(resp *http.Response) (whole bool) {
 	if length != 0 && !readsAtOnce(resp.Body) {
 		x.flush() // the body may take its time
 	}
-	if err := x.copyBody(resp.Body); err != nil {
+	copyBody := x.copyBody
+	if whole {
+		copyBody = x.copyWhole
+	}
+	if err := copyBody(resp.Body); err != nil {
 		return x.fail(err)
 	}
 	x.writeTrailers(resp.Trailer, announced)
@@ -91,6 +99,32 @@ func (x *gatewayExchange) copyBody(body io.Reader) error {
 			x.flush()
 		}
 	}
+}
+
+// wholeBody is a body that knows whether it is there to its end, as a Transport's
+// does.
+type wholeBody interface {
+	Whole() bool
+	io.WriterTo
+}
+
+// copyWhole is copyBody for a body that is there to its end.
+func (x *gatewayExchange) copyWhole(body io.Reader) error {
+	if _, err := body.(io.WriterTo).WriteTo(gatewayBodyWriter{x}); err != nil {
+		return err
+	}
+	return x.checkEnd()
+}
+
+// gatewayBodyWriter writes the body of a response.
+type gatewayBodyWriter struct{ exchange *gatewayExchange }
+
+// Write implements io.Writer.
+func (w gatewayBodyWriter) Write(data []byte) (int, error) {
+	if err := w.exchange.write(data); err != nil {
+		return 0, err
+	}
+	return len(data), nil
 }
 
 // readsAtOnce reports whether the next read of a body is known not to wait.

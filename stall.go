@@ -1,9 +1,11 @@
 package culvert
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +75,7 @@ type stallWriter struct {
 	watch   stallWatch
 	http1   bool
 	pending atomic.Bool // something was written and not flushed
+	bounded bool        // by a deadline, to its end
 
 	mu       sync.Mutex // guards finished
 	finished bool
@@ -94,6 +97,15 @@ func (s *stallWriter) interrupt() {
 	}
 }
 
+// boundRest puts all that is left to be written under one deadline, to net/http's
+// own writes after the handler: for a response that is short and there as a whole.
+// It does nothing in HTTP/2, where each write has one of its own.
+func (s *stallWriter) boundRest() {
+	if s.http1 && s.watch.timeout > 0 && !s.stalled() {
+		s.bounded = s.control.SetWriteDeadline(time.Now().Add(s.watch.timeout)) == nil
+	}
+}
+
 // finish is called when the handler is about to return. It leaves a deadline for
 // what net/http has still to write then, and takes away again when it has; in
 // HTTP/2 the end of a stream needs no credit.
@@ -101,6 +113,9 @@ func (s *stallWriter) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finished = true
+	if s.bounded {
+		return
+	}
 	if (s.http1 || s.pending.Load()) && s.watch.timeout > 0 && !s.stalled() {
 		_ = s.control.SetWriteDeadline(time.Now().Add(s.watch.timeout))
 	}
@@ -112,14 +127,23 @@ func (s *stallWriter) stalled() bool { return s.watch.stalled.Load() }
 // WriteHeader implements http.ResponseWriter. Interim responses are written at
 // once.
 func (s *stallWriter) WriteHeader(status int) {
-	s.watch.begin()
-	defer s.watch.end()
+	if !s.bounded {
+		s.watch.begin()
+		defer s.watch.end()
+	}
 	s.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (s *stallWriter) Write(p []byte) (n int, err error) {
 	s.pending.Store(true)
+	if s.bounded {
+		n, err = s.ResponseWriter.Write(p)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.watch.stalled.Store(true)
+		}
+		return n, err
+	}
 	for first := true; err == nil && (first || n < len(p)); first = false {
 		var m int
 		m, err = s.writeChunk(p[n:min(len(p), n+stallChunk)])

@@ -83,7 +83,7 @@ func (c *Client) RoundTrip(request *ClientRequest, carrier Carrier) (*http.Respo
 		client:  c,
 		carrier: carrier,
 		request: request,
-		ctx:     request.request.Context(),
+		ctx:     request.ctx,
 	}
 	return x.roundTrip()
 }

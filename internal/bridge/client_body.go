@@ -92,7 +92,7 @@ func (r *ClientRequest) Buffer(limit int) (whole bool, err error) {
 	if r.body.length > int64(limit) {
 		return false, nil
 	}
-	ctx := r.request.Context()
+	ctx := r.ctx
 	stop := context.AfterFunc(ctx, r.body.close)
 	defer stop()
 	whole, err = r.body.buffer(limit)

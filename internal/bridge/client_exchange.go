@@ -184,10 +184,20 @@ func (x *clientExchange) takeInterim(head *culvertv1.InformationalHead) *Error {
 			x.sender.proceed()
 		}
 	}
-	if err := x.trace.got1xxResponse(status, textproto.MIMEHeader(header)); err != nil {
+	if err := x.showInterim(status, header); err != nil {
 		return &Error{Cause: culvertv1.Cause_CAUSE_CANCELED, Err: err}
 	}
 	return nil
+}
+
+// showInterim gives an interim response to whoever wants to see it.
+func (x *clientExchange) showInterim(status int, header http.Header) error {
+	if passer := x.request.passer; passer != nil {
+		if err := passer.Interim(status, header); err != nil {
+			return err
+		}
+	}
+	return x.trace.got1xxResponse(status, textproto.MIMEHeader(header))
 }
 
 // prepareResend decides whether a request is sent again, and makes its body

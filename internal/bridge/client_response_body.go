@@ -77,6 +77,14 @@ func (b *clientResponseBody) Ready() bool {
 	return len(b.data) > 0 || b.err != nil || b.exchange.frames.ended
 }
 
+// Whole reports whether all of the body is there: neither Read nor WriteTo waits for
+// the server any more. It may only be called as Ready is.
+func (b *clientResponseBody) Whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err != nil || b.exchange.frames.ended
+}
+
 // WriteTo implements io.WriterTo.
 func (b *clientResponseBody) WriteTo(w io.Writer) (int64, error) {
 	b.mu.Lock()
