@@ -10,17 +10,20 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/bridge"
 )
 
 // gatewayExchange is one request on its way through a [Gateway], and its
 // response on the way back.
 type gatewayExchange struct {
 	gateway *Gateway
-	w       *stallWriter
-	control *http.ResponseController
+	w       *stallWriter // x.writer
+	writer  stallWriter
+	control *http.ResponseController // of net/http's own writer
 	r       *http.Request
 
 	passed  bool               // by the short way
+	fields  [6]bridge.Field    // that the gateway adds then
 	upgrade string             // what the tunnel is asked to upgrade to, if anything
 	body    *gatewayBody       // nil if the request has none
 	cancel  context.CancelFunc // ends what the RoundTripper does; nil before it is asked, or if it ends with the response
@@ -38,15 +41,15 @@ type gatewayExchange struct {
 }
 
 func newGatewayExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *gatewayExchange {
-	watched := newStallWriter(w, r, g.config.stallTimeout)
-	return &gatewayExchange{
+	x := &gatewayExchange{
 		gateway: g,
-		w:       watched,
-		control: http.NewResponseController(watched),
 		r:       r,
 		length:  -1,
 		record:  Record{Start: time.Now()},
 	}
+	x.writer.init(w, r, g.config.stallTimeout)
+	x.w, x.control = &x.writer, x.writer.control
+	return x
 }
 
 // run takes the request through. It reports false if what was written of the

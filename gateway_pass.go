@@ -40,7 +40,7 @@ func (x *gatewayExchange) pass(tunnel *Transport, passage gatewayPassage) (*http
 
 // passedFields are the fields that the gateway adds to a bare request.
 func (x *gatewayExchange) passedFields(passage gatewayPassage) []bridge.Field {
-	fields := make([]bridge.Field, 0, 6)
+	fields := x.fields[:0]
 	if httpguts.HeaderValuesContainsToken(x.r.Header["Te"], "trailers") {
 		fields = append(fields, bridge.Field{Name: "Te", Value: "trailers"}) // true of the tunnel as well
 	}

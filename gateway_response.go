@@ -160,7 +160,7 @@ func (x *gatewayExchange) checkEnd() error {
 
 // flush sends what was written. A writer that cannot is not net/http's, and a
 // connection that is lost shows at the next write.
-func (x *gatewayExchange) flush() { _ = x.control.Flush() }
+func (x *gatewayExchange) flush() { _ = x.w.FlushError() }
 
 // announce names in the head the trailers that the response announces, and
 // returns their names. HTTP/1.1 has trailers only behind chunks: a length that

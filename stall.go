@@ -19,9 +19,9 @@ const stallChunk = 64 << 10
 
 // stallWatch interrupts what waits for a client that does not read.
 type stallWatch struct {
-	timeout   time.Duration // 0 means never
-	interrupt func()
-	stalled   atomic.Bool
+	timeout time.Duration // 0 means never
+	waits   interface{ interrupt() }
+	stalled atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	writes int        // that have begun and not ended
@@ -58,11 +58,11 @@ func (s *stallWatch) end() {
 // expire runs in the timer's goroutine.
 func (s *stallWatch) expire() {
 	s.mu.Lock()
-	waits := s.writes > 0
+	writing := s.writes > 0
 	s.mu.Unlock()
-	if waits {
+	if writing {
 		s.stalled.Store(true)
-		s.interrupt()
+		s.waits.interrupt()
 	}
 }
 
@@ -82,10 +82,15 @@ type stallWriter struct {
 }
 
 func newStallWriter(w http.ResponseWriter, r *http.Request, timeout time.Duration) *stallWriter {
-	s := &stallWriter{ResponseWriter: w, control: http.NewResponseController(w)}
-	s.watch.timeout, s.watch.interrupt = timeout, s.interrupt
-	s.http1 = r.ProtoMajor < 2
+	s := new(stallWriter)
+	s.init(w, r, timeout)
 	return s
+}
+
+func (s *stallWriter) init(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
+	s.ResponseWriter, s.control = w, http.NewResponseController(w)
+	s.watch.timeout, s.watch.waits = timeout, s
+	s.http1 = r.ProtoMajor < 2
 }
 
 // interrupt ends the write that waits.

@@ -33,6 +33,9 @@ type clientExchange struct {
 	interims     int
 	interimBytes int
 
+	response     http.Response // once there is one
+	responseBody clientResponseBody
+
 	mu       sync.Mutex // guards what follows
 	stream   ClientStream
 	sender   *clientSender // nil if the request is one message

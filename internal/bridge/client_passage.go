@@ -34,12 +34,27 @@ type Passer interface {
 	Interim(status int, header http.Header) error
 }
 
+// inboundContext is the context of a request that is passed on.
+type inboundContext struct {
+	context.Context //nolint:containedctx // this is one
+	inbound         Inbound
+}
+
+// Value implements context.Context.
+func (c *inboundContext) Value(key any) any {
+	if key == (inboundKey{}) {
+		return &c.inbound
+	}
+	return c.Context.Value(key)
+}
+
 // NewPassedRequest is NewClientRequest for a request that a gateway has received
 // and passes on. It asks for no upgrade. The exchange ends with ctx. Received is not
 // changed, and is the request of the response.
 func NewPassedRequest(ctx context.Context, received *http.Request, passage *Passage) (*ClientRequest, error) {
-	r := &ClientRequest{request: received, inbound: &passage.Inbound, passer: passage.Passer}
-	r.ctx = WithInbound(ctx, r.inbound)
+	r := &ClientRequest{request: received, passer: passage.Passer}
+	r.passed = inboundContext{Context: ctx, inbound: passage.Inbound}
+	r.ctx, r.inbound = &r.passed, &r.passed.inbound
 	r.body.whole = true
 	if err := r.fillPassage(passage); err != nil {
 		return nil, &Error{Cause: culvertv1.Cause_CAUSE_MALFORMED_REQUEST, Err: err}

@@ -21,11 +21,14 @@ type ClientRequest struct {
 	request *http.Request
 	ctx     context.Context //nolint:containedctx // of the exchange
 	inbound *Inbound
-	passer  Passer                 // of a request that a gateway passes on, else nil
+	passed  inboundContext         // of a request that a gateway passes on
+	passer  Passer                 // of such a request, else nil
 	frame   culvertv1.RequestFrame // the first message
 	head    culvertv1.RequestHead
 	fields  *fieldList // of head
 	body    clientBody
+
+	exchange clientExchange // with it, so that they are one piece of memory
 }
 
 // NewClientRequest checks req, as net/http's own transport would, and takes its
