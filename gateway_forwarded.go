@@ -111,15 +111,16 @@ func (c gatewayClient) forwarded(fields []bridge.Field, earlier http.Header, aut
 	if len(earlier["X-Forwarded-Proto"]) == 0 {
 		fields = append(fields, bridge.Field{Name: "X-Forwarded-Proto", Value: c.scheme})
 	}
-	host := ""
+	var room [128]byte
+	element := appendQuoted(append(room[:0], "for="...), node)
 	if authority != "" {
 		if len(earlier["X-Forwarded-Host"]) == 0 {
 			fields = append(fields, bridge.Field{Name: "X-Forwarded-Host", Value: authority})
 		}
-		host = ";host=" + quoted(authority)
+		element = appendQuoted(append(element, ";host="...), authority)
 	}
-	element := "for=" + quoted(node) + host + ";proto=" + c.scheme
-	return append(fields, bridge.Field{Name: "Forwarded", Value: joined(earlier["Forwarded"], element)})
+	element = append(append(element, ";proto="...), c.scheme...)
+	return append(fields, bridge.Field{Name: "Forwarded", Value: joined(earlier["Forwarded"], string(element))})
 }
 
 // joined appends an element to a list field.
@@ -131,11 +132,18 @@ func joined(values []string, element string) string {
 }
 
 // quoted returns s as a token if it is one, else as a quoted-string.
-func quoted(s string) string {
-	if httpguts.ValidHeaderFieldName(s) { // a field name is a token
-		return s
-	}
-	return `"` + quotes.Replace(s) + `"`
-}
+func quoted(s string) string { return string(appendQuoted(nil, s)) }
 
-var quotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+func appendQuoted(b []byte, s string) []byte {
+	if httpguts.ValidHeaderFieldName(s) { // a field name is a token
+		return append(b, s...)
+	}
+	b = append(b, '"')
+	for _, c := range []byte(s) {
+		if c == '\\' || c == '"' {
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
+}

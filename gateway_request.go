@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -39,8 +38,7 @@ func (x *gatewayExchange) examine() (gatewayPassage, *gatewayRefusal) {
 		return gatewayPassage{}, refusal
 	}
 	x.upgrade = upgradeOf(x.r)
-	via := append(slices.Clip(x.r.Header["Via"]), x.gateway.via.entry(x.r))
-	return gatewayPassage{target: target, client: x.client(), via: via}, nil
+	return gatewayPassage{target: target, client: x.client(), via: x.gateway.via.append(x.r)}, nil
 }
 
 // inbound is the passage for the transport.

@@ -25,7 +25,7 @@ type Client struct {
 	// Backoff is the time before the second try. It doubles from try to try.
 	Backoff time.Duration
 
-	drains timeouts[clientExchange]
+	drains, watches timeouts[clientExchange]
 }
 
 // Carrier is an RPC method that exchanges can be carried by.

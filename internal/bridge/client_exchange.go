@@ -26,9 +26,10 @@ type clientExchange struct {
 	request *ClientRequest
 	ctx     context.Context //nolint:containedctx // an exchange is as long as its context
 	trace   clientTrace
-	unwatch func() bool // stops watching ctx
 	frames  clientFrames
 	timeout timeout[clientExchange]
+
+	watching timeout[clientExchange] // until ctx is watched
 
 	interims     int
 	interimBytes int
@@ -40,6 +41,7 @@ type clientExchange struct {
 	stream   ClientStream
 	sender   *clientSender // nil if the request is one message
 	failure  *Error        // why this end has given up
+	unwatch  func() bool   // stops watching ctx
 	released bool
 }
 
@@ -71,10 +73,26 @@ func (x *clientExchange) roundTrip() (*http.Response, error) {
 	}
 }
 
-// watch aborts the exchange when its context is done, until unwatch is called.
+// watch aborts the exchange when its context is done, until it is released.
 func (x *clientExchange) watch() {
 	x.unwatch = unwatched
-	if x.ctx.Done() != nil {
+	switch {
+	case x.request.passer != nil && x.ctx.Err() == nil:
+		x.client.watches.start(&x.watching, watchDelay, x, (*clientExchange).watchNow)
+	case x.ctx.Done() != nil:
+		x.watchNow()
+	}
+}
+
+// watchDelay is how long a request may take that a gateway passes on before the
+// exchange watches for its client's leaving: to watch costs more than many an
+// exchange has left to do.
+const watchDelay = 20 * time.Millisecond
+
+func (x *clientExchange) watchNow() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.released {
 		x.unwatch = context.AfterFunc(x.ctx, func() { _ = x.abort(contextError(x.ctx)) })
 	}
 }
@@ -311,11 +329,14 @@ func (x *clientExchange) drain() *Error {
 
 // release lets go of all that the exchange holds.
 func (x *clientExchange) release() {
-	x.unwatch()
+	if x.request.passer != nil {
+		x.client.watches.stop(&x.watching)
+	}
 	x.mu.Lock()
 	x.released = true
-	stream, sender := x.stream, x.sender
+	stream, sender, unwatch := x.stream, x.sender, x.unwatch
 	x.mu.Unlock()
+	unwatch()
 	if stream != nil {
 		stream.Interrupt()
 	}
