@@ -16,6 +16,7 @@ import (
 // it.
 type gatewayClient struct {
 	peer    netip.Addr // of the connection; not valid on a unix socket
+	node    string     // its text
 	address string     // "host:port" of the client; "" if not known
 	scheme  string
 }
@@ -44,6 +45,10 @@ func (x *gatewayExchange) client() gatewayClient {
 	}
 	if peer, err := netip.ParseAddrPort(x.r.RemoteAddr); err == nil {
 		client.peer = peer.Addr().Unmap().WithZone("")
+		client.node, _, _ = strings.Cut(x.r.RemoteAddr, ":") // for IPv4
+		if client.peer.Is6() || peer.Addr().Is4In6() {
+			client.node = client.peer.String()
+		}
 	} else {
 		client.address = ""
 	}
@@ -102,7 +107,7 @@ func (x *gatewayExchange) dropsField(name string) bool {
 func (c gatewayClient) forwarded(fields []bridge.Field, earlier http.Header, authority string) []bridge.Field {
 	node := "unknown" // RFC 7239 § 6.2
 	if c.peer.IsValid() {
-		node = c.peer.String()
+		node = c.node
 		fields = append(fields, bridge.Field{Name: "X-Forwarded-For", Value: joined(earlier["X-Forwarded-For"], node)})
 		if c.peer.Is6() {
 			node = "[" + node + "]"

@@ -109,6 +109,9 @@ func (x *clientExchange) endDeclinedUpgrade() {
 // statusLine returns the status with the reason that net/http's server for
 // HTTP/1.1 would have sent.
 func statusLine(status int) string {
+	if status == http.StatusOK {
+		return "200 OK" // nearly always
+	}
 	code, text := strconv.Itoa(status), http.StatusText(status)
 	if text == "" {
 		text = "status code " + code
