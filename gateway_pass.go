@@ -55,13 +55,13 @@ func (x *gatewayExchange) passedFields(passage gatewayPassage) []bridge.Field {
 	return fields
 }
 
-// Drops implements bridge.Passer.
+// Drops implements bridge.Passer. What Connection names is dropped by the bridge.
 func (x *gatewayExchange) Drops(name string) bool {
 	switch name {
 	case "Via", "X-Forwarded-For", "Forwarded":
 		return true // in passedFields, with what was before
 	default:
-		return hopByHop(name, x.r.Header["Connection"]) || x.dropsField(name)
+		return hopByHop(name, nil) || x.dropsField(name)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestGatewayShortWay(t *testing.T) {
 		client, _, _ := net.SplitHostPort(r.RemoteAddr)
 		fmt.Fprintf(&text, "from %q\n", client)
 		_ = r.Header.Write(&text)
-		w.Header().Set("Seen", strconv.Quote(gatewayNames.ReplaceAllString(text.String(), "$1")))
+		w.Header().Set("Seen", strconv.Quote(gatewayNames.ReplaceAllString(text.String(), "culvert-x")))
 		w.Header()["Set-Cookie"] = []string{"a", "b"}
 		fmt.Fprint(w, "hello")
 	}), loopback))
@@ -77,9 +77,8 @@ func TestGatewayShortWay(t *testing.T) {
 	}
 }
 
-// gatewayNames are the names of gateways in Via, which differ, and addresses that
-// requests without Host have come to.
-var gatewayNames = regexp.MustCompile(`(culvert-)\w+|127\.0\.0\.1:\d+`)
+// gatewayNames are the names of gateways in Via, which differ.
+var gatewayNames = regexp.MustCompile(`culvert-\w+`)
 
 // fromRemote has requests come from the address in their field Remote.
 func fromRemote(gateway http.Handler) http.Handler {
@@ -96,7 +95,7 @@ func answerTo(tb testing.TB, addr, request string) seen {
 	resp, body := rawRequest(tb, addr, request)
 	resp.Header.Del("Date")
 	if text, err := strconv.Unquote(resp.Header.Get("Seen")); err == nil {
-		resp.Header.Set("Seen", text)
+		resp.Header.Set("Seen", strings.ReplaceAll(text, addr, "the gateway"))
 	}
 	return seen{Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength, Body: body, Trailer: resp.Trailer}
 }

@@ -28,7 +28,7 @@ type Field struct{ Name, Value string }
 // Passer is a gateway's side of a request that it passes on.
 type Passer interface {
 	// Drops reports whether a field of the request, by its canonical name, stays
-	// behind.
+	// behind. Those that Connection names do anyway.
 	Drops(name string) bool
 	// Interim is given each interim response. An error ends the exchange.
 	Interim(status int, header http.Header) error
