@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -105,16 +104,20 @@ func answerTo(tb testing.TB, addr, request string) seen {
 func TestGatewayCancelInSession(t *testing.T) {
 	for _, head := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with a head %t", head), func(t *testing.T) {
-			started, ended := make(chan struct{}), make(chan struct{})
+			started, ended, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			tunnel := newTunnelTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if head {
 					_ = http.NewResponseController(w).Flush()
 				}
 				close(started)
-				<-r.Context().Done()
-				close(ended)
+				select {
+				case <-r.Context().Done():
+					close(ended)
+				case <-over:
+				}
 			}), culvert.WithMethod(culvert.MethodSession))
 			addr := startServer(t, culvert.NewGateway(tunnel))
+			t.Cleanup(func() { close(over) })
 			conn := dial(t, addr)
 			fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 			within(t, started)
@@ -134,14 +137,15 @@ func TestGatewayStalledShortResponse(t *testing.T) {
 	}{{"net/http writes", 11, false}, {"the gateway writes", 64 << 10, true}} {
 		t.Run(test.name, func(t *testing.T) {
 			records := make(chan culvert.Record, 1)
-			tunnel := newTunnelTo(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Length", strconv.Itoa(test.length))
-				_, _ = io.WriteString(w, strings.Repeat("x", test.length))
-			}))
 			client, front := net.Pipe() // which holds nothing
 			closed := make(chan struct{})
 			server := &http.Server{
-				Handler: culvert.NewGateway(tunnel,
+				Handler: newGateway(func(*http.Request) (*http.Response, error) {
+					resp := textResponse("")
+					resp.ContentLength = int64(test.length)
+					resp.Body = wholeText{strings.NewReader(strings.Repeat("x", test.length))}
+					return resp, nil
+				},
 					culvert.WithGatewayStallTimeout(50*time.Millisecond),
 					culvert.WithGatewayObserver(func(_ context.Context, r culvert.Record) { records <- r })),
 				ConnState: func(_ net.Conn, state http.ConnState) {
@@ -160,6 +164,12 @@ func TestGatewayStalledShortResponse(t *testing.T) {
 		})
 	}
 }
+
+// wholeText is a body that says, as a Transport's does, that it is there as a whole.
+type wholeText struct{ *strings.Reader }
+
+func (wholeText) Whole() bool  { return true }
+func (wholeText) Close() error { return nil }
 
 // oneConnListener accepts one connection.
 type oneConnListener struct {
