@@ -157,8 +157,13 @@ func TestGatewayStalledShortResponse(t *testing.T) {
 			go func() { _ = server.Serve(&oneConnListener{conn: front, closed: make(chan struct{})}) }()
 			t.Cleanup(func() { client.Close(); server.Close() })
 			fmt.Fprint(client, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-			if record := <-records; errors.Is(record.Err, context.DeadlineExceeded) != test.writes {
-				t.Errorf("recorded %v", record.Err)
+			select {
+			case record := <-records:
+				if errors.Is(record.Err, context.DeadlineExceeded) != test.writes {
+					t.Errorf("recorded %v", record.Err)
+				}
+			case <-time.After(patience):
+				t.Fatal("the gateway waits for its client")
 			}
 			within(t, closed)
 		})

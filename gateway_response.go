@@ -26,14 +26,16 @@ func (x *gatewayExchange) respond(resp *http.Response) (whole bool) {
 	if x.bodiless(resp.StatusCode) {
 		return x.endBodiless(resp, announced)
 	}
-	if length != 0 && !readsAtOnce(resp.Body) {
+	switch {
+	case whole:
+		err = x.copyWhole(rest)
+	case length != 0 && !readsAtOnce(resp.Body):
 		x.flush() // the body may take its time
+		fallthrough
+	default:
+		err = x.copyBody(resp.Body)
 	}
-	copyBody := x.copyBody
-	if whole {
-		copyBody = x.copyWhole
-	}
-	if err := copyBody(resp.Body); err != nil {
+	if err != nil {
 		return x.fail(err)
 	}
 	x.writeTrailers(resp.Trailer, announced)
@@ -109,8 +111,8 @@ type wholeBody interface {
 }
 
 // copyWhole is copyBody for a body that is there to its end.
-func (x *gatewayExchange) copyWhole(body io.Reader) error {
-	if _, err := body.(io.WriterTo).WriteTo(gatewayBodyWriter{x}); err != nil {
+func (x *gatewayExchange) copyWhole(body wholeBody) error {
+	if _, err := body.WriteTo(gatewayBodyWriter{x}); err != nil {
 		return err
 	}
 	return x.checkEnd()
