@@ -29,8 +29,7 @@ type clientRPC struct {
 
 	response *http.Response // once there is one
 	messages envelopeReader
-	buffer   *[smallEnvelopes]byte // of messages, at first
-	err      error                 // how the RPC has ended
+	err      error // how the RPC has ended
 }
 
 // Flags of envelopes that end a stream.
@@ -83,18 +82,13 @@ func (r *clientRPC) start() error {
 	if !r.isPlain() {
 		return r.explain(r.response, nil)
 	}
-	r.buffer = envelopeBuffers.Get().(*[smallEnvelopes]byte)
-	r.messages = envelopeReader{from: r.response.Body, most: r.link.rpcs.config.maxMessage(), buf: r.buffer[:]}
+	r.messages = envelopeReader{from: r.response.Body, most: r.link.rpcs.config.maxMessage()}
 	return nil
 }
 
 // letGo gives back the memory that the RPC has for what it reads.
 func (r *clientRPC) letGo() {
-	if r.buffer != nil {
-		r.messages = envelopeReader{}
-		envelopeBuffers.Put(r.buffer)
-		r.buffer = nil
-	}
+	r.messages.release()
 }
 
 // fillHeader says which protocol the RPC is in, and when it has to be over.

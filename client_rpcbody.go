@@ -7,22 +7,24 @@ import (
 	"sync"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/bridge"
 	"github.com/culvert-http/culvert/internal/wire"
 )
 
-// maxPending is how much of a request waits to be sent, in bytes: a message more
-// than that may.
-const maxPending = 256 << 10
+// maxPending is how much of a request waits to be sent, in bytes, unless one
+// message alone is more.
+const maxPending = bridge.MaxData
 
 // frameBody is the body of an Exchange's request: messages as they are added.
 type frameBody struct {
 	mu      sync.Mutex
 	wake    sync.Cond
-	pending []byte // added, and not yet read
-	read    int    // of pending
-	ended   bool   // nothing more is added
-	closed  bool   // nothing more is read
-	whole   []byte // all of it, if that was there before any of it was read
+	pending []byte  // added, and not yet read
+	pooled  *[]byte // that pending is, unless it has outgrown it
+	read    int     // of pending
+	ended   bool    // nothing more is added
+	closed  bool    // nothing more is read
+	whole   []byte  // all of it, if that was there before any of it was read
 }
 
 func newFrameBody() *frameBody {
@@ -34,17 +36,17 @@ func newFrameBody() *frameBody {
 // add adds a message. It waits while too much is pending. It returns io.EOF if
 // nobody reads any more.
 func (b *frameBody) add(frame *culvertv1.RequestFrame) error {
+	const rest = 512 // has room for most heads
+	size := rest + len(frame.GetData())
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.pending)-b.read >= maxPending && !b.closed {
+	for b.waiting() > 0 && b.waiting()+size > maxPending && !b.closed {
 		b.wake.Wait()
 	}
 	if b.closed {
 		return io.EOF
 	}
-	if b.pending == nil {
-		b.pending = newPending(len(frame.GetData()))
-	}
+	b.makeRoom(size)
 	start := len(b.pending)
 	b.pending = append(b.pending, make([]byte, envelopePrefix)...)
 	b.pending = wire.AppendRequest(b.pending, frame)
@@ -53,22 +55,27 @@ func (b *frameBody) add(frame *culvertv1.RequestFrame) error {
 	return nil
 }
 
-// pendingBodies is memory for what is pending of large bodies.
-var pendingBodies sync.Pool
+// waiting is how much is pending.
+func (b *frameBody) waiting() int { return len(b.pending) - b.read }
 
-// newPending returns memory for a message with so many bytes of data.
-func newPending(data int) []byte {
-	if data > smallEnvelopes {
-		if pooled, ok := pendingBodies.Get().(*[]byte); ok {
-			return *pooled
-		}
+// makeRoom sees to it that a message can be added. What is small has memory of its
+// own, for mostly it is all of a request, and again keeps it.
+func (b *frameBody) makeRoom(size int) {
+	size += b.waiting()
+	if cap(b.pending) >= b.read+size {
+		return
 	}
-	return make([]byte, 0, 512+data)
-}
-
-func putPending(b []byte) {
-	b = b[:0]
-	pendingBodies.Put(&b)
+	var pooled *[]byte
+	var room []byte
+	if size <= smallEnvelopes {
+		room = make([]byte, 0, size)
+	} else {
+		pooled = newEnvelopeBuffer(envelopeRoom(size, size*envelopeGrowth))
+		room = (*pooled)[:0]
+	}
+	room = append(room, b.pending[b.read:]...)
+	putEnvelopeBuffer(b.pooled)
+	b.pending, b.pooled, b.read = room, pooled, 0
 }
 
 // end says that nothing more is added.
@@ -107,16 +114,18 @@ func (b *frameBody) Read(p []byte) (int, error) {
 
 // recycle lets the memory of what was read be used again.
 func (b *frameBody) recycle() {
-	switch {
-	case b.whole != nil:
-		b.pending = nil
-	case cap(b.pending) > smallEnvelopes:
-		putPending(b.pending) // it may be long until there is more
-		b.pending = nil
-	default:
+	b.read = 0
+	if b.whole != nil || b.pooled != nil { // it may be long until there is more
+		b.drop()
+	} else {
 		b.pending = b.pending[:0]
 	}
-	b.read = 0
+}
+
+// drop forgets what is pending.
+func (b *frameBody) drop() {
+	putEnvelopeBuffer(b.pooled)
+	b.pending, b.pooled, b.read = nil, nil, 0
 }
 
 // again returns the request's GetBody, if all of the body is there already: what
@@ -127,7 +136,7 @@ func (b *frameBody) again() func() (io.ReadCloser, error) {
 	if !b.ended || b.read > 0 || b.closed {
 		return nil
 	}
-	b.whole = b.pending
+	b.whole, b.pooled = b.pending, nil
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.whole)), nil }
 }
 
@@ -145,7 +154,7 @@ func (b *frameBody) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	b.pending, b.read = nil, 0
+	b.drop()
 	b.wake.Broadcast()
 	return nil
 }

@@ -122,11 +122,13 @@ func (s *clientServer) closeAll() {
 // HTTP.
 func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *http.Transport {
 	var protocols http.Protocols
+	dial := s.conns.dial
 	switch {
 	case !isHTTP2:
 		protocols.SetHTTP1(true)
 	case s.base.Scheme == "http":
 		protocols.SetUnencryptedHTTP2(true)
+		dial = holdCredit(dial, config.streamWindow, config.connWindow)
 	default:
 		protocols.SetHTTP2(true)
 	}
@@ -136,7 +138,7 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 	}
 	return &http.Transport{
 		Protocols:   &protocols,
-		DialContext: s.conns.dial,
+		DialContext: dial,
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return s.conns.dialTLS(ctx, network, address, isHTTP2)
 		},

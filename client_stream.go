@@ -35,6 +35,7 @@ type clientLink struct {
 	options   []connect.ClientOption
 	service   culvertv1connect.HTTPServiceClient
 	made      time.Time
+	used      atomic.Bool // an RPC was answered
 }
 
 func newClientRPCs(ctx context.Context, server *clientServer, config *transportConfig, isHTTP2 bool) *clientRPCs {
@@ -60,10 +61,13 @@ func (r *clientRPCs) newLink() *clientLink {
 		header:    r.config.header,
 		token:     r.config.token,
 		failed:    func() { r.server.forget(r) },
-		answered:  r.sessions.answered,
+		answered: func() {
+			l.used.Store(true)
+			r.sessions.answered()
+		},
 	}
 	l.options = clientOptions(r.config, r.http2)
-	l.service = culvertv1connect.NewHTTPServiceClient(l.doer, r.server.base.String(), l.options...)
+	l.service = culvertv1connect.NewHTTPServiceClient(boundedDoer{l.doer, r.config.maxMessage()}, r.server.base.String(), l.options...)
 	return l
 }
 

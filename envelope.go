@@ -5,14 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
+
+	"github.com/culvert-http/culvert/internal/bridge"
 )
 
 // Memory of an envelopeReader, in bytes.
 const (
-	smallEnvelopes = 4 << 10  // at first
-	largeEnvelopes = 64 << 10 // from which on it is given back when only small messages come
+	smallEnvelopes  = 4 << 10  // at first
+	mediumEnvelopes = 36 << 10 // for what a copying handler writes at a time
+	largeEnvelopes  = 64 << 10 // from which on it is given back when only small messages come
 )
+
+// envelopeGrowth is how many times what has arrived of a message a buffer has room
+// for.
+const envelopeGrowth = 8
 
 // manySmall is how many small messages have to come one after the other before
 // that is done.
@@ -27,8 +35,9 @@ type envelopeReader struct {
 	most int // bytes a message
 
 	buf        []byte
-	start, end int // of what was read and not given out
-	small      int // how many messages were, since one was not
+	pooled     *[]byte // that buf is
+	start, end int     // of what was read and not given out
+	small      int     // how many messages were, since one was not
 	err        error
 }
 
@@ -68,34 +77,86 @@ func (r *envelopeReader) have(n int) error {
 			}
 			return r.err
 		}
-		r.makeRoom(min(n, max(2*(r.end-r.start), smallEnvelopes)))
+		r.makeRoom(n)
+		room := r.buf[r.end:]
+		if n > mediumEnvelopes { // what is read beyond the next prefix would be moved
+			room = room[:min(len(room), r.start+n+envelopePrefix-r.end)]
+		}
 		var got int
-		got, r.err = r.from.Read(r.buf[r.end:])
+		got, r.err = r.from.Read(room)
 		r.end += got
 	}
 	return nil
 }
 
-// makeRoom makes the buffer large enough for n bytes from start.
+// makeRoom makes the buffer large enough for n bytes from start, or for as many as
+// there may be yet.
 func (r *envelopeReader) makeRoom(n int) {
 	left := r.end - r.start
-	size := len(r.buf)
-	switch {
-	case n > size:
-		size = max(n, min(2*size, envelopePrefix+r.most), smallEnvelopes)
+	switch size := len(r.buf); {
+	case n > size && left == size || size == 0:
+		r.grow(envelopeRoom(n, envelopeGrowth*left+smallEnvelopes))
 	case left == 0 && size > largeEnvelopes && r.small > manySmall:
-		size = smallEnvelopes // it waits for what comes, maybe for long
-	case r.start+n <= size && left > 0:
-		return
+		r.grow(smallEnvelopes) // it waits for what comes, maybe for long
+	case r.start+min(n, size) <= size && left > 0:
 	default:
 		copy(r.buf, r.buf[r.start:r.end])
 		r.start, r.end = 0, left
-		return
 	}
-	buf := make([]byte, size)
-	copy(buf, r.buf[r.start:r.end])
-	r.buf, r.start, r.end = buf, 0, left
 }
 
-// envelopeBuffers are buffers that envelope readers can begin with.
-var envelopeBuffers = sync.Pool{New: func() any { return new([smallEnvelopes]byte) }}
+// envelopeRoom returns the size of a buffer for n bytes, of which it may have room
+// for so many now.
+func envelopeRoom(n, most int) int {
+	room := smallEnvelopes
+	for _, size := range envelopeSizes {
+		if size > most {
+			break
+		}
+		if room = size; room >= n {
+			return room
+		}
+	}
+	return max(room, min(n, most))
+}
+
+// grow changes the buffer for one of n bytes.
+func (r *envelopeReader) grow(n int) {
+	before, pooled := r.buf[r.start:r.end], r.pooled
+	r.pooled = newEnvelopeBuffer(n)
+	r.buf, r.start = *r.pooled, 0
+	r.end = copy(r.buf, before)
+	putEnvelopeBuffer(pooled)
+}
+
+// release gives the memory back. Nothing may be read afterwards.
+func (r *envelopeReader) release() {
+	putEnvelopeBuffer(r.pooled)
+	*r = envelopeReader{err: io.ErrClosedPipe}
+}
+
+// envelopeSizes are those of buffers that are used again. The last one but one
+// holds a message with the most data that a frame has.
+var (
+	envelopeSizes = [...]int{smallEnvelopes, mediumEnvelopes, bridge.MaxData + 8<<10, 1 << 20}
+	envelopePools [len(envelopeSizes)]sync.Pool
+)
+
+func newEnvelopeBuffer(n int) *[]byte {
+	if i := slices.Index(envelopeSizes[:], n); i >= 0 {
+		if pooled, ok := envelopePools[i].Get().(*[]byte); ok {
+			return pooled
+		}
+	}
+	buf := make([]byte, n)
+	return &buf
+}
+
+func putEnvelopeBuffer(buf *[]byte) {
+	if buf == nil {
+		return
+	}
+	if i := slices.Index(envelopeSizes[:], len(*buf)); i >= 0 {
+		envelopePools[i].Put(buf)
+	}
+}

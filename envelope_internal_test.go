@@ -18,7 +18,7 @@ func TestEnvelopeReaderAllocatesWhatArrives(t *testing.T) {
 		if _, _, err := r.next(); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("after %d bytes: %v", arrived, err)
 		}
-		if most := 4*arrived + 2*smallEnvelopes; len(r.buf) > most {
+		if most := envelopeGrowth*arrived + 2*smallEnvelopes; len(r.buf) > most {
 			t.Errorf("%d bytes of memory for %d that have arrived", len(r.buf), arrived)
 		}
 	}

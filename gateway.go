@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/peername"
 )
 
 // Gateway is the plain HTTP end of the tunnel: an [http.Handler] that sends
@@ -28,6 +29,8 @@ type Gateway struct {
 	via       gatewayVia
 	admission *admission
 	rates     *peerRates
+	// trustedNames are those of WithTrustedProxyNames.
+	trustedNames peername.List
 }
 
 // NewGateway returns a gateway that sends its requests through rt. It does not
@@ -41,6 +44,8 @@ func NewGateway(rt http.RoundTripper, opts ...GatewayOption) *Gateway {
 		via:       newGatewayVia(),
 		admission: newAdmission(config.maxRequests, config.maxRequests, config.maxWait),
 		rates:     newPeerRates(config.ratePerClient, config.burstPerClient),
+
+		trustedNames: compileNames("WithTrustedProxyNames", config.trustedNames),
 	}
 }
 
@@ -52,11 +57,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := newGatewayExchange(g, w, r)
 	defer x.w.finish()
+	release, err := x.identify()
+	if err != nil {
+		x.turnAway(refusalOfIdentity(err), err)
+		return
+	}
+	defer release()
 	if err := g.enter(x); err != nil {
-		x.decline(refusalOfAdmission(err))
-		x.record.Err = err
-		x.observe()
-		x.settle()
+		x.turnAway(refusalOfAdmission(err), err)
 		return
 	}
 	defer g.admission.leave("")
@@ -65,6 +73,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if whole := x.run(); !whole {
 		x.cut()
 	}
+	x.settle()
+}
+
+// turnAway answers a request that does not begin.
+func (x *gatewayExchange) turnAway(refusal *gatewayRefusal, err *Error) {
+	x.decline(refusal)
+	x.record.Err = err
+	x.observe()
 	x.settle()
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,6 +110,45 @@ func TestGatewayCutsResponses(t *testing.T) {
 					t.Errorf("got %q, which ended well", body)
 				}
 			})
+		})
+	}
+}
+
+// TestGatewayRefusesAuthorities has those that net/http takes from HTTP/2.
+func TestGatewayRefusesAuthorities(t *testing.T) {
+	gateway := newGateway(func(r *http.Request) (*http.Response, error) { return textResponse(r.Host), nil })
+	for _, authority := range []string{"u@a.example", "u:p@a.example", "a.example/x", "a.example?x", "a.example#x", `a.example\x`, "a b", "a\x00"} {
+		request := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/2.0", 2, 0
+		request.Host = authority
+		recorder := httptest.NewRecorder()
+		gateway.ServeHTTP(recorder, request)
+		if recorder.Code != http.StatusBadRequest {
+			t.Errorf("%q: status %d with %q, want 400", authority, recorder.Code, recorder.Body)
+		}
+	}
+}
+
+// TestGatewayChecksLengthsItself has a ResponseWriter that does not, as net/http's
+// does.
+func TestGatewayChecksLengthsItself(t *testing.T) {
+	for name, length := range map[string]int64{"too short": 6, "too long": 4} {
+		t.Run(name, func(t *testing.T) {
+			gateway := newGateway(func(*http.Request) (*http.Response, error) {
+				resp := textResponse("hello")
+				resp.ContentLength = length
+				return resp, nil
+			})
+			recorder := httptest.NewRecorder()
+			defer func() {
+				if got := recorder.Body.Len(); int64(got) > length {
+					t.Errorf("%d bytes of %d went out", got, length)
+				}
+				if cut := recover(); cut != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+					t.Errorf("the response ended with %v, want that it is cut", cut)
+				}
+			}()
+			gateway.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 		})
 	}
 }

@@ -23,7 +23,7 @@ type gatewayExchange struct {
 	r       *http.Request
 
 	passed  bool               // by the short way
-	fields  [6]bridge.Field    // that the gateway adds then
+	fields  [7]bridge.Field    // that the gateway adds then
 	upgrade string             // what the tunnel is asked to upgrade to, if anything
 	body    *gatewayBody       // nil if the request has none
 	cancel  context.CancelFunc // ends what the RoundTripper does; nil before it is asked, or if it ends with the response
@@ -167,6 +167,7 @@ func (x *gatewayExchange) observe() {
 		TLS:      x.r.TLS,
 		Protocol: x.r.Proto,
 		Header:   x.r.Header,
+		Identity: x.record.Peer.Identity,
 	}
 	record.Method, record.Authority, record.Path = x.r.Method, x.r.Host, x.r.RequestURI
 	record.RequestBytes += x.body.bytes()

@@ -19,11 +19,16 @@ type gatewayClient struct {
 	node    string     // its text
 	address string     // "host:port" of the client; "" if not known
 	scheme  string
+	// certificate is the value of Client-Cert, "" if the client has shown none.
+	certificate string
 }
 
 // trustsSender reports whether the fields say the truth about who sent the
 // request.
 func (x *gatewayExchange) trustsSender() bool {
+	if len(x.gateway.trustedNames) > 0 && x.gateway.trustedNames.MatchVerified(x.r.TLS) {
+		return true
+	}
 	if len(x.gateway.config.trusted) == 0 {
 		return false
 	}
@@ -53,6 +58,7 @@ func (x *gatewayExchange) client() gatewayClient {
 		client.address = ""
 	}
 	if !x.trustsSender() {
+		client.certificate = bridge.ClientCertificate(x.r.TLS)
 		return client
 	}
 	if addr, ok := nearestUntrusted(x.r.Header["X-Forwarded-For"], x.gateway.config.trusted); ok {
@@ -125,7 +131,11 @@ func (c gatewayClient) forwarded(fields []bridge.Field, earlier http.Header, aut
 		element = appendQuoted(append(element, ";host="...), authority)
 	}
 	element = append(append(element, ";proto="...), c.scheme...)
-	return append(fields, bridge.Field{Name: "Forwarded", Value: joined(earlier["Forwarded"], string(element))})
+	fields = append(fields, bridge.Field{Name: "Forwarded", Value: joined(earlier["Forwarded"], string(element))})
+	if c.certificate != "" {
+		fields = append(fields, bridge.Field{Name: "Client-Cert", Value: c.certificate})
+	}
+	return fields
 }
 
 // joined appends an element to a list field.

@@ -27,8 +27,12 @@ type gatewayConfig struct {
 	stallTimeout   time.Duration
 	maxDuration    time.Duration
 
-	trusted []netip.Prefix
-	observe func(context.Context, Record)
+	authenticate    Authenticator
+	credentialGrace time.Duration
+
+	trusted      []netip.Prefix
+	trustedNames []string
+	observe      func(context.Context, Record)
 }
 
 // Default bounds of a [Gateway], each with an option that changes it. The size of
@@ -48,6 +52,8 @@ func newGatewayConfig(opts []GatewayOption) *gatewayConfig {
 
 		idleTimeout:  DefaultIdleTimeout,
 		stallTimeout: DefaultStallTimeout,
+
+		credentialGrace: DefaultCredentialGrace,
 	}
 	for _, opt := range opts {
 		opt.applyToGateway(config)
@@ -73,6 +79,7 @@ func (c *gatewayConfig) validate() {
 		{"WithGatewayIdleTimeout", c.idleTimeout},
 		{"WithGatewayStallTimeout", c.stallTimeout},
 		{"WithGatewayMaxDuration", c.maxDuration},
+		{"WithGatewayCredentialGrace", c.credentialGrace},
 	} {
 		if bound.value < 0 {
 			panic(fmt.Sprintf("culvert: %s: %s is negative", bound.name, bound.value))

@@ -2,6 +2,8 @@ package culvert_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -38,6 +40,7 @@ var passedRequests = []string{
 	"GET / HTTP/1.1\r\nHost: a.example\r\nRemote: [fe80::1%25eth0]:80\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a.example\r\nRemote: [::ffff:192.0.2.1]:80\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a.example\r\nRemote: @\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a.example\r\nCertificate: AAAA\r\nClient-Cert: :BBBB:\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a.example\r\n" + forwardedFields + "\r\n",
 	"GET / HTTP/1.1\r\nHost: a.example\r\nRemote: 192.0.2.1:80\r\n" + forwardedFields + "\r\n",
 }
@@ -79,11 +82,15 @@ func TestGatewayShortWay(t *testing.T) {
 // gatewayNames are the names of gateways in Via, which differ.
 var gatewayNames = regexp.MustCompile(`culvert-\w+`)
 
-// fromRemote has requests come from the address in their field Remote.
+// fromRemote has requests come from the address in their field Remote, with the
+// certificate in their field Certificate.
 func fromRemote(gateway http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if remote := r.Header.Get("Remote"); remote != "" {
 			r.RemoteAddr = remote
+		}
+		if certificate := r.Header.Get("Certificate"); certificate != "" {
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{Raw: []byte(certificate)}}}}
 		}
 		gateway.ServeHTTP(w, r)
 	})

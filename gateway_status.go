@@ -54,6 +54,8 @@ type gatewayRefusal struct {
 	text string
 	// retryAfter is the value of the field of that name, "" for none.
 	retryAfter string
+	// closes says that another request on the connection would fare no better.
+	closes bool
 }
 
 var (
@@ -85,12 +87,13 @@ var (
 		gatewayStatus: gatewayStatus{http.StatusServiceUnavailable, "proxy_internal_response"},
 		text:          "the gateway is shutting down",
 		retryAfter:    "1",
+		closes:        true,
 	}
 )
 
 // refusalOfAdmission is the answer to a request that may not begin.
 func refusalOfAdmission(err *Error) *gatewayRefusal {
-	refusal := &gatewayRefusal{gatewayStatuses[err.Cause], "too many requests at once", retryAfter(err)}
+	refusal := &gatewayRefusal{gatewayStatus: gatewayStatuses[err.Cause], text: "too many requests at once", retryAfter: retryAfter(err)}
 	switch err.Cause { //nolint:exhaustive // an admission knows no others
 	case culvertv1.Cause_CAUSE_DRAINING:
 		return refusedDraining
@@ -197,7 +200,7 @@ func (x *gatewayExchange) refuse(refusal *gatewayRefusal) {
 	if refusal.retryAfter != "" {
 		header.Set("Retry-After", refusal.retryAfter)
 	}
-	if refusal == refusedDraining {
+	if refusal.closes {
 		header.Set("Connection", "close") // on HTTP/2 net/http makes it a GOAWAY
 	}
 	x.wroteHead, x.refused = true, true

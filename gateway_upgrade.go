@@ -85,7 +85,7 @@ func (x *gatewayExchange) carry(conn net.Conn, client io.Reader, tunnel io.ReadW
 		abortTunnel(tunnel)
 		resetConn(conn)
 	}}
-	if x.gateway.config.maxDuration > 0 {
+	if x.gateway.config.maxDuration > 0 || x.record.Peer.Identity.ends() {
 		defer context.AfterFunc(x.over, d.abort)()
 	}
 	var to io.Writer = conn

@@ -5,6 +5,17 @@
 //
 //	mux.Handle(culvert.NewHandler(app))
 //
+// A [Transport] is the client's end: an http.RoundTripper, with which any
+// http.Client sends its requests through the tunnel.
+//
+//	transport, err := culvert.NewTransport("https://tunnel.example")
+//	client := &http.Client{Transport: transport}
+//
+// A [Gateway] is an http.Handler in front of a transport, for every other client
+// of HTTP.
+//
+//	http.ListenAndServe("localhost:8081", culvert.NewGateway(transport))
+//
 // The protocol is docs/protocol.md; its messages are in api/culvert/v1.
 package culvert
 
@@ -83,7 +94,7 @@ func NewHandler(inner http.Handler, opts ...HandlerOption) (pattern string, hand
 		},
 		admission:    newAdmission(config.maxExchanges, config.maxExchangesPerConn, config.maxWait),
 		rates:        newPeerRates(config.ratePerPeer, config.burstPerPeer),
-		trustedNames: compileNames(config.trustedNames),
+		trustedNames: compileNames("WithTrustedNames", config.trustedNames),
 	}
 	options := h.connectOptions()
 	_, methods := culvertv1connect.NewHTTPServiceHandler(service{}, options...)

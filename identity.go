@@ -119,32 +119,39 @@ func (h *Handler) trustsCertificate(state *tls.ConnectionState) bool {
 
 var errCredentialEnded = &Error{
 	Cause:  culvertv1.Cause_CAUSE_UNAUTHENTICATED,
-	Err:    errors.New("the credential of this RPC has ended"),
+	Err:    errors.New("the credential has ended"),
 	Public: true,
 }
 
-// follow binds the call to its credential: the context of its request is
-// cancelled when the grace after the credential's end is over. Release ends what
-// watches over that.
+// follow binds the call to its credential. Release ends what watches over that.
 func (c *rpc) follow(grace time.Duration) (release func()) {
 	identity := &c.peer.Identity
-	if identity.Expires.IsZero() && identity.Revoked == nil {
+	if !identity.ends() {
 		return func() {}
 	}
-	valid, releaseValid := identity.validity()
-	bound, cut := context.WithCancelCause(c.request.Context())
+	c.request, c.valid, release = identity.bind(c.request, grace)
+	return release
+}
+
+// ends reports whether the credential can end.
+func (i *Identity) ends() bool { return !i.Expires.IsZero() || i.Revoked != nil }
+
+// bind binds a request to the credential that it came with: its context is
+// cancelled when the grace after the credential's end is over. Valid is done at
+// that end. Release ends what watches over it.
+func (i *Identity) bind(r *http.Request, grace time.Duration) (bound *http.Request, valid context.Context, release func()) {
+	valid, releaseValid := i.validity()
+	ctx, cut := context.WithCancelCause(r.Context())
 	stop := context.AfterFunc(valid, func() {
 		over := time.NewTimer(grace)
 		defer over.Stop()
 		select {
 		case <-over.C:
 			cut(errCredentialEnded)
-		case <-bound.Done():
+		case <-ctx.Done():
 		}
 	})
-	c.valid = valid
-	c.request = c.request.WithContext(bound)
-	return func() {
+	return r.WithContext(ctx), valid, func() {
 		stop()
 		releaseValid()
 		cut(nil)
@@ -167,11 +174,11 @@ func (i *Identity) validity() (context.Context, context.CancelFunc) {
 // longer.
 func (c *rpc) credentialEnded() bool { return c.valid != nil && c.valid.Err() != nil }
 
-// compileNames panics where a name makes no sense, as all options do.
-func compileNames(names []string) peername.List {
+// compileNames panics where a name of an option makes no sense, as all options do.
+func compileNames(option string, names []string) peername.List {
 	list, err := peername.Parse(names)
 	if err != nil {
-		panic("culvert: WithTrustedNames: " + err.Error())
+		panic("culvert: " + option + ": " + err.Error())
 	}
 	return list
 }

@@ -1,13 +1,14 @@
 package culvert
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"net/textproto"
 	"os"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,12 +29,11 @@ type rpcBody struct {
 	compressed bool // messages may be
 	single     bool // there must be one message
 
-	prefix [5]byte
-	have   int   // bytes of prefix
-	left   int64 // of the message; where there are no envelopes, of the body
-	begun  bool  // a message has
-	ended  bool  // all of the body was read
-	err    error
+	// Where there are no envelopes, left is what may still come.
+	envelopeTrack
+	begun bool // a message has
+	ended bool // all of the body was read
+	err   error
 
 	ahead *readAhead // what the next Read gets, nil if it is to read by itself
 
@@ -77,7 +77,11 @@ func (b *rpcBody) Read(p []byte) (int, error) {
 	default:
 		b.left -= int64(n)
 	}
-	if b.err == nil && b.single && err != nil {
+	switch {
+	case b.err != nil || err == nil:
+	case isOfChunks(b.call.request, err):
+		b.err = toRPC(malformedBody("the chunks of the request's body are malformed"))
+	case b.single:
 		b.err = lostBody(err)
 	}
 	if b.err != nil {
@@ -110,6 +114,24 @@ func (b *rpcBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
+// isOfChunks reports whether reading a body has failed because its chunks, or the
+// trailers behind them, are malformed. net/http has no names for those errors,
+// which are its only ones without one; what the connection reports has a type.
+func isOfChunks(r *http.Request, err error) bool {
+	if r.ProtoMajor != 1 || len(r.TransferEncoding) == 0 {
+		return false
+	}
+	var ofTrailer textproto.ProtocolError
+	switch {
+	case errors.As(err, &ofTrailer):
+		return true
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, http.ErrBodyReadAfterClose):
+		return false
+	default:
+		return reflect.TypeOf(err) == reflect.TypeOf(http.ErrBodyReadAfterClose) // of a text alone
+	}
+}
+
 // lostBody names an error of the transport's, nil if it needs no name.
 func lostBody(err error) error {
 	var tooLong *http.MaxBytesError // of a middleware, and connect has a code for it
@@ -130,29 +152,17 @@ func lostBody(err error) error {
 
 // follow keeps track of where messages begin.
 func (b *rpcBody) follow(p []byte) {
-	for len(p) > 0 && b.err == nil {
-		if b.left > 0 {
-			n := min(b.left, int64(len(p)))
-			b.left -= n
-			p = p[n:]
-			continue
+	for begun := false; len(p) > 0 && b.err == nil; {
+		if p, begun = b.next(p); begun {
+			b.begin()
 		}
-		n := copy(b.prefix[b.have:], p)
-		p = p[n:]
-		if b.have += n; b.have < len(b.prefix) {
-			return
-		}
-		b.begin()
 	}
 }
 
 // begin begins the message that the prefix announces.
 func (b *rpcBody) begin() {
 	const compressed = 1
-	flags := b.prefix[0]
-	b.have = 0
-	b.left = int64(binary.BigEndian.Uint32(b.prefix[1:]))
-	switch {
+	switch flags := b.prefix[0]; {
 	case b.single && b.begun:
 		b.err = toRPC(malformedBody("the method takes one message"))
 	case flags&^compressed != 0:

@@ -157,6 +157,26 @@ func (s sender) Send(frame *culvertv1.ResponseFrame) error {
 	return err
 }
 
+// SendInPlace implements bridge.BulkSender. It goes around connect, which would
+// copy the message, and write its prefix by itself. The head has gone through
+// connect by then.
+func (s sender) SendInPlace(frame *culvertv1.ResponseFrame, message []byte) error {
+	var room [bridge.BulkHeadroom]byte
+	meta := wire.AppendResponseMeta(room[:0], frame, len(frame.GetData()))
+	begin := bridge.BulkHeadroom - len(meta) - envelopePrefix
+	if begin < 0 || !isPlain(s.call) {
+		return s.Send(frame)
+	}
+	message = message[begin:]
+	copy(message[envelopePrefix:], meta)
+	sealEnvelope(message, 0)
+	err := writeOut(s.call, message)
+	if err != nil && s.call.stalled() {
+		return stalledFor(s.call.handler.config.stallTimeout)
+	}
+	return err
+}
+
 func (s sender) InterruptSend() { s.call.InterruptSend() }
 
 // SendLast implements bridge.HoldingStream: one write takes the last message and

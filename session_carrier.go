@@ -97,14 +97,19 @@ func (c *plainCarrier) send(message []byte) error {
 		return first.send(message)
 	}
 	sealEnvelope(message, 0)
-	if _, err := c.call.writer.Write(message); err != nil {
+	return writeOut(c.call, message)
+}
+
+// writeOut sends a message of a call that is sealed.
+func writeOut(call *rpc, message []byte) error {
+	if _, err := call.writer.Write(message); err != nil {
 		return err
 	}
-	if flusher, ok := c.call.writer.(http.Flusher); ok {
+	if flusher, ok := call.writer.(http.Flusher); ok {
 		flusher.Flush()
 		return nil
 	}
-	return c.call.control.Flush()
+	return call.control.Flush()
 }
 
 // sealEnvelope fills in the prefix of a message.

@@ -97,7 +97,33 @@ func (s *clientSession) carry(ctx context.Context) (run func()) {
 	}
 	rpc := s.link.newClientRPC(ctx, culvertv1connect.HTTPServiceSessionProcedure, &sessionBody{session: s.session})
 	s.call = rpc.call
-	return func() { s.read(rpc.receive) }
+	return func() {
+		if err := s.link.acquaint(ctx); err != nil {
+			s.end(err)
+			return
+		}
+		s.read(rpc.receive)
+	}
+}
+
+// acquaint has a session that carries nothing come and go on connections that are
+// new. net/http's client cuts all that an RPC sends to the size that frames may
+// have when it begins, and that is little before the server has said how much it
+// may be.
+func (l *clientLink) acquaint(ctx context.Context) error {
+	if l.used.Load() {
+		return nil
+	}
+	nothing := session.New(session.Config{Headroom: envelopePrefix})
+	nothing.Close()
+	rpc := l.newClientRPC(ctx, culvertv1connect.HTTPServiceSessionProcedure, &sessionBody{session: nothing})
+	for {
+		if _, err := rpc.receive(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // sessionBody is the request of a session's RPC: the messages of the session.
@@ -206,7 +232,7 @@ func (s *clientSession) end(err error) {
 func (s *clientSession) refusal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, hello := s.session.State(); hello != nil {
+	if s.session.Hello() != nil {
 		return nil
 	}
 	return s.err

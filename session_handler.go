@@ -52,6 +52,7 @@ func (s *servedSession) run() error {
 		MaxFields:    h.config.maxFields,
 		Recommended:  h.recommends(s.call.request),
 		Headroom:     envelopePrefix,
+		Patience:     h.config.stallTimeout,
 		Accept:       func(x *session.Exchange) { s.accepted = append(s.accepted, x) },
 	})
 	if !h.sessions.add(s.session) {
@@ -141,13 +142,24 @@ func (s *servedSession) read() (opened []*session.Exchange, more bool) {
 	return s.accepted, err == nil
 }
 
+// servedExchange is what an exchange of a session is served with, in one piece.
+type servedExchange struct {
+	call    rpc
+	context sessionContext
+	stream  sessionStream
+}
+
 // serve serves an exchange that the client has opened.
 func (s *servedSession) serve(x *session.Exchange) {
 	h := s.call.handler
-	call := &rpc{
-		handler: h, peer: s.call.peer, valid: s.call.valid,
-		request: s.call.request, start: time.Now(), control: s.call.control,
+	served := &servedExchange{
+		call: rpc{
+			handler: h, peer: s.call.peer, valid: s.call.valid,
+			request: s.call.request, start: time.Now(), control: s.call.control,
+		},
+		stream: sessionStream{exchange: x, patience: h.config.stallTimeout},
 	}
+	call, stream := &served.call, &served.stream
 	defer s.contain(x)
 	defer call.observe()
 	if err := h.enter(s.ctx, s.call.request, s.conn); err != nil {
@@ -165,9 +177,8 @@ func (s *servedSession) serve(x *session.Exchange) {
 		h.admission.leave(s.conn)
 		x.Finish(culvertv1.Cause_CAUSE_CANCELED, s.carrier.send)
 	}()
-	stream := newSessionStream(x, h.config.stallTimeout)
-	err := call.serve(s.contextOf(call), connect.Peer{Protocol: s.call.peer.Protocol}, stream, bridge.Origin{Streaming: true})
-	if rpcErr := new(connect.Error); errors.As(err, &rpcErr) {
+	err := call.serve(s.contextOf(served), connect.Peer{Protocol: s.call.peer.Protocol}, stream, bridge.Origin{Streaming: true})
+	if rpcErr, ok := errors.AsType[*connect.Error](err); ok {
 		failure := call.result.Err
 		x.Reset(failure.Cause, failure.NotStarted, rpcErr.Message())
 	}
@@ -187,11 +198,12 @@ func (s *servedSession) contain(x *session.Exchange) {
 // contextOf returns the context of an exchange: the session's, with the call. The
 // end of the session is told to each of its exchanges, so that they need not watch
 // for it here; but for a deadline.
-func (s *servedSession) contextOf(call *rpc) context.Context {
+func (s *servedSession) contextOf(served *servedExchange) context.Context {
 	if _, ok := s.ctx.Deadline(); ok {
-		return context.WithValue(s.ctx, rpcKey{}, call)
+		return context.WithValue(s.ctx, rpcKey{}, &served.call)
 	}
-	return &sessionContext{Context: s.ctx, call: call}
+	served.context = sessionContext{Context: s.ctx, call: &served.call}
+	return &served.context
 }
 
 // sessionContext is the context of a session as one of its exchanges sees it.

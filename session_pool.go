@@ -1,6 +1,7 @@
 package culvert
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -36,8 +37,11 @@ const (
 )
 
 const (
-	// busySession is the number of exchanges from which on another session is
-	// opened.
+	// sharedSession is the number of exchanges from which on another session is
+	// opened as long as there is a processor for each: what a session sends and
+	// receives is in order, so that one keeps little more than one of them busy.
+	sharedSession = 32
+	// busySession is the same for sessions beyond that.
 	busySession = 256
 	// maxSessions bounds the sessions of a transport that take new exchanges.
 	maxSessions = 16
@@ -55,7 +59,8 @@ func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *cli
 	load, count := 0, 0
 	keep := p.sessions[:0]
 	for _, s := range p.sessions {
-		if open, _ := s.session.State(); !open {
+		n, open := s.session.Load()
+		if !open {
 			continue // it ends by itself
 		}
 		keep = append(keep, s)
@@ -63,16 +68,25 @@ func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *cli
 		if slices.Contains(avoid, s) {
 			continue
 		}
-		if n := s.session.Len(); best == nil || n < load {
+		if best == nil || n < load {
 			best, load = s, n
 		}
 	}
 	clear(p.sessions[len(keep):])
 	p.sessions = keep
-	if best == nil || load >= busySession && count < maxSessions {
+	if best == nil || load >= enough(count) && count < maxSessions {
 		best = p.add(inbound)
 	}
 	return best
+}
+
+// enough is how many exchanges each of so many sessions has before there is one
+// more.
+func enough(sessions int) int {
+	if sessions < runtime.GOMAXPROCS(0) {
+		return sharedSession
+	}
+	return busySession
 }
 
 func (p *sessionPool) add(inbound *bridge.Inbound) *clientSession {
@@ -123,7 +137,7 @@ func (p *sessionPool) recommended() bool {
 // ask waits for the hello of a session, and ends it if it is not to be used.
 func (p *sessionPool) ask(s *clientSession) {
 	<-s.greeted
-	_, hello := s.session.State()
+	hello := s.session.Hello()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.advised = time.Now()
@@ -152,7 +166,7 @@ func (p *sessionPool) closeIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.sessions {
-		if s.session.Len() == 0 {
+		if n, _ := s.session.Load(); n == 0 {
 			s.session.Close()
 		}
 	}

@@ -19,16 +19,7 @@ const sessionChunk = 64 << 10
 type sessionStream struct {
 	exchange *session.Exchange
 	reader   wire.Reader
-	patience time.Duration // with a client that takes nothing
-}
-
-// newSessionStream returns the stream of an exchange, whose sending fails when the
-// client gives no credit for it for so long; 0 means never.
-func newSessionStream(x *session.Exchange, patience time.Duration) *sessionStream {
-	if patience > 0 {
-		x.SetPatience(patience)
-	}
-	return &sessionStream{exchange: x, patience: patience}
+	patience time.Duration // with a client that gives no credit; 0 means without end
 }
 
 // Receive implements bridge.ServerStream.

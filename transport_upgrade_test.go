@@ -199,16 +199,22 @@ func TestTransportCarriesWebSockets(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = resp
-			for i := range 100 {
-				want := strings.Repeat("x", i*100)
-				if err := conn.Write(t.Context(), websocket.MessageText, []byte(want)); err != nil {
-					t.Fatal(err)
+			const messages = 10_000
+			message := func(i int) string { return fmt.Sprint(i, strings.Repeat("x", i%300)) }
+			sent := make(chan error, 1)
+			go func() { // while the answers come
+				var err error
+				for i := 0; i < messages && err == nil; i++ {
+					err = conn.Write(t.Context(), websocket.MessageText, []byte(message(i)))
 				}
-				if _, got, err := conn.Read(t.Context()); err != nil || string(got) != want {
-					t.Fatalf("message %d: %d bytes, %v", i, len(got), err)
+				sent <- errors.Join(err, conn.Write(t.Context(), websocket.MessageText, []byte("bye")))
+			}()
+			for i := range messages {
+				if _, got, err := conn.Read(t.Context()); err != nil || string(got) != message(i) {
+					t.Fatalf("message %d: %q, %v", i, got, err)
 				}
 			}
-			if err := conn.Write(t.Context(), websocket.MessageText, []byte("bye")); err != nil {
+			if err := <-sent; err != nil {
 				t.Fatal(err)
 			}
 			_, _, err = conn.Read(t.Context())

@@ -12,10 +12,12 @@ import (
 )
 
 // The documents that name the tests which show what they say.
-var witnessed = []string{"comparisons.md", "../examples/mount/README.md"}
+var witnessed = []string{"comparisons.md", "../SECURITY.md", "../examples/mount/README.md"}
 
 var (
-	testName     = regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]*)`")
+	testName = regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]*)`")
+	// place is a file of tests, or a folder of them.
+	place        = regexp.MustCompile("`([a-z0-9_/]+_test\\.go|internal/[a-z0-9_/]+)`")
 	testFunction = regexp.MustCompile(`(?m)^func (Test[A-Z]\w*)\(\w+ \*testing\.T\)`)
 	// link matches the target of a link, inline or in a list at the end.
 	link = regexp.MustCompile(`(?m)\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$`)
@@ -23,7 +25,7 @@ var (
 	reference = regexp.MustCompile(`\]\[([a-z0-9-]+)\]`)
 )
 
-// Every test that a document names exists.
+// Every test that a document names exists, and so does every file of tests.
 func TestNamedTestsExist(t *testing.T) {
 	have := testFunctions(t)
 	for _, document := range witnessed {
@@ -34,6 +36,11 @@ func TestNamedTestsExist(t *testing.T) {
 		for _, name := range names {
 			if !have[name[1]] {
 				t.Errorf("%s names %s, which does not exist", document, name[1])
+			}
+		}
+		for _, name := range place.FindAllStringSubmatch(read(t, document), -1) {
+			if _, err := os.Stat(filepath.Join("..", name[1])); err != nil {
+				t.Errorf("%s: %v", document, err)
 			}
 		}
 	}
@@ -64,16 +71,25 @@ func TestComparisonsHaveSources(t *testing.T) {
 
 // Links lead to what is there, and every name of a source is used.
 func TestLinks(t *testing.T) {
-	documents := slices.Concat(witnessed, []string{"../README.md", "../examples/api/README.md"})
+	documents := files(t, ".md")
+	if len(documents) < 20 {
+		t.Fatalf("found %d documents", len(documents))
+	}
 	for _, document := range documents {
 		text := read(t, document)
 		for _, match := range link.FindAllStringSubmatch(text, -1) {
-			target, _, _ := strings.Cut(match[1]+match[2], "#")
-			if target == "" || strings.Contains(target, "://") {
+			target, anchor, _ := strings.Cut(match[1]+match[2], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), target)); err != nil {
+			file := document
+			if target != "" {
+				file = filepath.Join(filepath.Dir(document), target)
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s: %v", document, err)
+			} else if anchor != "" && !slices.Contains(anchors(read(t, file)), anchor) {
+				t.Errorf("%s: %s has no heading for #%s", document, file, anchor)
 			}
 		}
 		for _, match := range reference.FindAllStringSubmatch(text, -1) {
@@ -89,28 +105,47 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// anchors returns what GitHub makes of headings.
+func anchors(text string) []string {
+	var all []string
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		all = append(all, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return all
+}
+
 // testFunctions returns the tests of every module.
 func testFunctions(t *testing.T) map[string]bool {
 	t.Helper()
 	names := make(map[string]bool)
+	for _, file := range files(t, "_test.go") {
+		for _, match := range testFunction.FindAllStringSubmatch(read(t, file), -1) {
+			names[match[1]] = true
+		}
+	}
+	return names
+}
+
+// files returns the files of this repository whose names end so.
+func files(t *testing.T, suffix string) []string {
+	t.Helper()
+	var all []string
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git"):
 			return filepath.SkipDir
-		case !strings.HasSuffix(path, "_test.go"):
-			return nil
-		}
-		for _, match := range testFunction.FindAllStringSubmatch(read(t, path), -1) {
-			names[match[1]] = true
+		case strings.HasSuffix(path, suffix):
+			all = append(all, path)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return names
+	return all
 }
 
 func read(t *testing.T, file string) string {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/culvert-http/culvert"
 	"github.com/culvert-http/culvert/internal/auth"
@@ -17,19 +16,16 @@ import (
 
 // accessFlags say who may call, and what for.
 type accessFlags struct {
-	Tokens          accessFile    `help:"File of the hashes of bearer tokens that let in; culvert token new makes one." placeholder:"FILE" group:"Access"`
-	ClientCA        accessFile    `name:"client-ca" help:"File of the certificates, in PEM, that sign those of clients that are let in. Needs --tls-cert." placeholder:"FILE" group:"Access"`
-	AllowClient     []string      `help:"Name in a client's certificate that lets it in: DNS name, *.DOMAIN, or URI such as spiffe://DOMAIN/PATH, which may end with /*. Without it, all certificates of --client-ca do." placeholder:"NAME" group:"Access"`
-	JWTKeys         accessFile    `name:"jwt-keys" help:"JSON Web Key Set, a file or an https URL, of the issuer whose JWTs let in." placeholder:"FILE|URL" group:"Access"`
-	JWTIssuer       string        `name:"jwt-issuer" help:"Issuer that JWTs must have." placeholder:"ISS" group:"Access"`
-	JWTAudience     []string      `name:"jwt-audience" help:"Audience that JWTs must have one of." placeholder:"AUD" group:"Access"`
-	JWTAlgorithm    []string      `name:"jwt-algorithm" default:"${jwt_algorithms}" help:"Signature algorithm that JWTs may have." placeholder:"ALG" group:"Access"`
-	Require         string        `default:"all" enum:"all,any" help:"With --client-ca, and --tokens or --jwt-keys: whether clients need both (all) or one of them (any)." group:"Access"`
-	CredentialGrace time.Duration `default:"${credential_grace}" help:"Time for exchanges to finish after the credential of their RPC has ended." group:"Access"`
-	AllowAuthority  []string      `help:"Authority, with or without a port, that the application may be asked for." placeholder:"HOST[:PORT]" group:"Access"`
-	AllowMethod     []string      `help:"Method that the application may be asked for." placeholder:"METHOD" group:"Access"`
-	AllowPath       []string      `help:"Path that the application may be asked for, with all that is under it." placeholder:"/PATH" group:"Access"`
-	TrustName       []string      `help:"Name in a client's certificate, as for --allow-client, whose holder is believed as the networks of --trust are." placeholder:"NAME" group:"Access"`
+	certificateFlags
+	Tokens         accessFile `help:"File of the hashes of bearer tokens that let in; culvert token new makes one." placeholder:"FILE" group:"Access"`
+	JWTKeys        accessFile `name:"jwt-keys" help:"JSON Web Key Set, a file or an https URL, of the issuer whose JWTs let in." placeholder:"FILE|URL" group:"Access"`
+	JWTIssuer      string     `name:"jwt-issuer" help:"Issuer that JWTs must have." placeholder:"ISS" group:"Access"`
+	JWTAudience    []string   `name:"jwt-audience" help:"Audience that JWTs must have one of." placeholder:"AUD" group:"Access"`
+	JWTAlgorithm   []string   `name:"jwt-algorithm" default:"${jwt_algorithms}" help:"Signature algorithm that JWTs may have." placeholder:"ALG" group:"Access"`
+	Require        string     `default:"all" enum:"all,any" help:"With --client-ca, and --tokens or --jwt-keys: whether clients need both (all) or one of them (any)." group:"Access"`
+	AllowAuthority []string   `help:"Authority, with or without a port, that the application may be asked for." placeholder:"HOST[:PORT]" group:"Access"`
+	AllowMethod    []string   `help:"Method that the application may be asked for." placeholder:"METHOD" group:"Access"`
+	AllowPath      []string   `help:"Path that the application may be asked for, with all that is under it." placeholder:"/PATH" group:"Access"`
 }
 
 // accessFile is a file without which everybody might enter: one that is given must
@@ -65,19 +61,11 @@ func (f *accessFlags) jwtConfig() auth.JWTConfig {
 
 func (f *accessFlags) validate(secured bool) error {
 	switch {
-	case f.ClientCA != "" && !secured:
-		return errors.New("--client-ca needs --tls-cert and --tls-key: certificates are of TLS")
-	case f.ClientCA == "" && len(f.AllowClient)+len(f.TrustName) > 0:
-		return errors.New("--allow-client and --trust-name need --client-ca, which verifies the names")
 	case f.JWTKeys == "" && (f.JWTIssuer != "" || len(f.JWTAudience) > 0):
 		return errors.New("--jwt-issuer and --jwt-audience need --jwt-keys")
-	case f.CredentialGrace < 0:
-		return errors.New("--credential-grace must not be negative")
 	}
-	for flag, names := range map[string][]string{"--allow-client": f.AllowClient, "--trust-name": f.TrustName} {
-		if _, err := peername.Parse(names); err != nil {
-			return fmt.Errorf("%s: %w", flag, err)
-		}
+	if err := f.certificateFlags.validate(secured); err != nil {
+		return err
 	}
 	if f.JWTKeys != "" {
 		config := f.jwtConfig()
@@ -130,7 +118,7 @@ func (a *access) openMethods(logger *slog.Logger) ([]auth.Method, error) {
 		if err != nil {
 			return nil, &usageError{err}
 		}
-		methods = append(methods, &auth.Certificates{Allowed: allowed})
+		methods = append(methods, &auth.Certificates{Allowed: allowed, Authorities: authorities})
 	}
 	bearer, err := a.openBearer(logger)
 	if err != nil {

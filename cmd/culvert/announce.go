@@ -31,7 +31,7 @@ type announcement struct {
 	// certificate is nil without TLS; certFile is where it is from.
 	certificate *server.Certificate
 	certFile    string
-	// access is who may enter; nil for a gateway.
+	// access is who may enter.
 	access *accessFlags
 }
 
@@ -101,9 +101,6 @@ type trust struct{ curl, grpcurl string }
 // environment, and a certificate in files of usual names.
 func (a *announcement) shown() trust {
 	var shown trust
-	if a.access == nil {
-		return shown
-	}
 	if a.access.Tokens != "" || a.access.JWTKeys != "" {
 		const field = ` -H "Authorization: Bearer $` + tokenVariable + `"`
 		shown.curl, shown.grpcurl = field, field

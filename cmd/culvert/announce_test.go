@@ -64,7 +64,7 @@ func TestOpenServeWarns(t *testing.T) {
 		{name: "all addresses with TLS", ip: "0.0.0.0", secured: true, want: "--client-ca"},
 		{name: "tokens", ip: "0.0.0.0", access: accessFlags{Tokens: "x"}, want: "--tls-cert"},
 		{name: "JWTs with TLS", ip: "0.0.0.0", access: accessFlags{JWTKeys: "x"}, secured: true},
-		{name: "certificates", ip: "192.0.2.1", access: accessFlags{ClientCA: "x"}, secured: true},
+		{name: "certificates", ip: "192.0.2.1", access: accessFlags{certificateFlags: certificateFlags{ClientCA: "x"}}, secured: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out strings.Builder

@@ -140,7 +140,9 @@ func startGatewayTo(tb testing.TB, url string, flags ...string) string {
 	must(tb, err)
 	tb.Cleanup(release)
 	tb.Cleanup(func() { _ = transport.Close() })
-	srv, err := c.newServer(transport, nil, log)
+	access, err := c.alone().open(log.Logger)
+	must(tb, err)
+	srv, err := c.newServer(transport, nil, access, log)
 	must(tb, err)
 	return serveBound(tb, srv)
 }

@@ -26,6 +26,7 @@ type gatewayCommand struct {
 	transportFlags
 	listenFlags `set:"listen=127.0.0.1:8081"`
 	tlsFlags
+	certificateFlags
 	boundFlags
 	gatewayHealth
 	logFlags
@@ -54,6 +55,7 @@ Examples:
 
     culvert gateway http://127.0.0.1:8080         the other end of culvert serve
     culvert gateway --listen :8081 --trust 10.0.0.0/8 https://tunnel.example
+    culvert gateway --listen :8443 --tls-cert tls.crt --tls-key tls.key --client-ca clients.pem http://127.0.0.1:8080
     culvert gateway --protocol connect --method download http://tunnel.example
     culvert gateway --rpc-header "Authorization: Bearer $TOKEN" https://tunnel.example
 
@@ -70,6 +72,9 @@ func (c *gatewayCommand) Validate() error {
 		return fmt.Errorf("--ready-path and --live-path: %w", err)
 	}
 	if err := c.tlsFlags.validate(); err != nil {
+		return err
+	}
+	if err := c.certificateFlags.validate(c.TLSCert != ""); err != nil {
 		return err
 	}
 	if err := c.boundFlags.validate(); err != nil {
@@ -102,7 +107,12 @@ func (c *gatewayCommand) Run(out *streams, command *kong.Context) error {
 	if certificate != nil {
 		defer certificate.Close()
 	}
-	srv, err := c.newServer(transport, certificate, log)
+	access, err := c.certificateFlags.alone().open(log.Logger)
+	if err != nil {
+		return err
+	}
+	defer access.close()
+	srv, err := c.newServer(transport, certificate, access, log)
 	if err != nil {
 		return fmt.Errorf("start server: %w", err)
 	}
@@ -112,15 +122,18 @@ func (c *gatewayCommand) Run(out *streams, command *kong.Context) error {
 		return err
 	}
 	announceGateway(out.err, log, &gatewayAnnouncement{
-		announcement: announcement{addr: listener.Addr(), certificate: certificate, certFile: c.TLSCert},
+		announcement: announcement{addr: listener.Addr(), certificate: certificate, certFile: c.TLSCert, access: access.flags},
 		server:       serverURL(c.Server),
 		protocol:     c.Protocol,
 	})
 	return serveUntil(signals, nil, srv, listener, c.Grace, log)
 }
 
-func (c *gatewayCommand) newServer(transport *culvert.Transport, certificate *server.Certificate, log *accesslog.Log) (*server.Server, error) {
-	gateway := culvert.NewGateway(transport, append(c.gatewayOptions(),
+func (c *gatewayCommand) newServer(
+	transport *culvert.Transport, certificate *server.Certificate, access *access, log *accesslog.Log,
+) (*server.Server, error) {
+	opts := append(c.gatewayOptions(), access.gatewayOptions()...)
+	gateway := culvert.NewGateway(transport, append(opts,
 		culvert.WithTrustedProxies(c.Trust...),
 		culvert.WithGatewayObserver(log.Exchange),
 	)...)
@@ -138,6 +151,7 @@ func (c *gatewayCommand) newServer(transport *culvert.Transport, certificate *se
 	c.bound(&config)
 	if certificate != nil {
 		config.TLS = certificate.TLSConfig()
+		access.secure(config.TLS)
 	}
 	return server.New(config)
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/culvert-http/culvert/internal/server"
 )
 
-const gatewayExposed = "whoever reaches this address can call the application: gateway has no authentication"
+const gatewayExposed = "whoever reaches this address can call the application: " +
+	"let in only who has a client certificate (--client-ca), or listen on 127.0.0.1"
 
 // gatewayAnnouncement is what gateway says when it starts: where it listens, as
 // serve does, and where it leads.
@@ -30,7 +31,7 @@ func announceGateway(w io.Writer, log *accesslog.Log, a *gatewayAnnouncement) {
 	} else {
 		_ = log.Handler().Handle(context.Background(), a.record())
 	}
-	if !server.IsLoopback(a.addr) {
+	if !server.IsLoopback(a.addr) && !a.access.asks() {
 		log.Warn(gatewayExposed, "addr", a.addr.String())
 	}
 }
@@ -58,7 +59,7 @@ func (a *gatewayAnnouncement) text() string {
 // other end: one that streams, one with a body, and one on HTTP/2.
 func (a *gatewayAnnouncement) commands() []string {
 	addr, trust := a.reachable()
-	url, curl := a.url(addr), "curl"+trust.curl
+	url, curl := a.url(addr), "curl"+trust.curl+a.shown().curl
 	prior := " --http2-prior-knowledge"
 	if a.certificate != nil {
 		prior = " --http2"

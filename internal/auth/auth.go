@@ -52,7 +52,7 @@ func (a All) Authenticate(r *http.Request) (culvert.Identity, error) {
 	return identity, nil
 }
 
-// joined is who both a and b are. One of them at most can be revoked.
+// joined is who both a and b are.
 func joined(a, b culvert.Identity) culvert.Identity {
 	if a.Name != "" && b.Name != "" {
 		a.Name += ", "
@@ -60,8 +60,11 @@ func joined(a, b culvert.Identity) culvert.Identity {
 	a.Name += b.Name
 	a.Trusted = a.Trusted || b.Trusted
 	a.Expires = earlier(a.Expires, b.Expires)
-	if a.Revoked == nil {
+	switch {
+	case a.Revoked == nil:
 		a.Revoked = b.Revoked
+	case b.Revoked != nil:
+		a.Revoked = firstOf(a.Revoked, b.Revoked)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -74,5 +75,29 @@ func TestCertificates(t *testing.T) {
 		if err == nil || test.cause != 0 && (refused == nil || refused.Cause != test.cause || refused.NotStarted != expired) {
 			t.Errorf("%s: %+v, %v, want a refusal for %v", test.name, identity, err, test.cause)
 		}
+	}
+}
+
+// changing are authorities that change.
+type changing struct{ while context.Context }
+
+func (c changing) Verifies(*tls.ConnectionState) (context.Context, bool) {
+	return c.while, c.while.Err() == nil
+}
+
+func TestCertificateOfAnAuthorityThatIsGone(t *testing.T) {
+	leaf := &x509.Certificate{DNSNames: []string{"laptop.example"}, NotAfter: time.Now().Add(time.Hour)}
+	r := &http.Request{TLS: &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{leaf}}}}
+	while, end := context.WithCancel(t.Context())
+	certificates := &Certificates{Authorities: changing{while}}
+	identity, err := certificates.Authenticate(r)
+	if err != nil || identity.Revoked != while {
+		t.Errorf("got %+v, %v, want one that is revoked with its authority", identity, err)
+	}
+	end()
+	_, err = certificates.Authenticate(r)
+	refused, _ := errors.AsType[*culvert.Error](err)
+	if refused == nil || refused.Cause != culvertv1.Cause_CAUSE_UNAUTHENTICATED || !refused.NotStarted {
+		t.Errorf("got %v, want that the client comes again with another certificate", err)
 	}
 }

@@ -34,6 +34,23 @@ func (b *clientBuffer) adapt(n int) {
 	}
 }
 
+// appendTo appends data to what the buffer has in it, and takes a larger one if it
+// has to. Both together must be at most MaxData.
+func (b *clientBuffer) appendTo(kept, data []byte) []byte {
+	n := len(kept) + len(data)
+	if b.bytes != nil && n <= clientBufferSizes[b.class] {
+		return append(kept, data...)
+	}
+	larger := clientBuffer{class: b.class}
+	for n > clientBufferSizes[larger.class] {
+		larger.class++
+	}
+	grown := append(append(larger.get()[:0], kept...), data...)
+	b.put()
+	*b = larger
+	return grown
+}
+
 func (b *clientBuffer) put() {
 	if b.bytes != nil {
 		clientBufferPools[b.class].Put(b.bytes)

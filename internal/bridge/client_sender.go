@@ -26,6 +26,7 @@ type clientSender struct {
 	stream ClientStream
 	frame  culvertv1.RequestFrame
 	kept   []byte
+	keptIn clientBuffer
 	ended  bool // the end was sent, or has to be with what is kept
 	fields []*culvertv1.Field
 
@@ -246,9 +247,10 @@ func (s *clientSender) keep() (try int) {
 	}
 	if !s.keeping {
 		s.kept = nil
+		s.keptIn.put()
 		return s.try
 	}
-	s.kept = append(s.kept, s.frame.GetData()...)
+	s.kept = s.keptIn.appendTo(s.kept, s.frame.GetData())
 	s.ended, s.fields = s.frame.GetEnd(), s.frame.GetTrailers()
 	return s.try
 }

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"crypto/tls"
+	"encoding/base64"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -41,6 +43,15 @@ func ForwardedField(name string) (claims, plain bool) {
 	default:
 		return strings.HasPrefix(usual, "X-Forwarded-"), usual == name
 	}
+}
+
+// ClientCertificate returns the value of Client-Cert for a connection, "" if there
+// is no certificate of the client's that was verified [RFC 9440 § 2.2].
+func ClientCertificate(state *tls.ConnectionState) string {
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return ""
+	}
+	return ":" + base64.StdEncoding.EncodeToString(state.VerifiedChains[0][0].Raw) + ":"
 }
 
 // isOddInName reports whether a character of a field name is neither a letter nor

@@ -167,6 +167,9 @@ func (w *response) finish() *Error {
 	if !w.isHead() && bodyAllowed(w.status) && w.head.length != unknownLength && w.taken != w.head.length {
 		return w.exchange.cutShort(fmt.Errorf("handler wrote %d of %d bytes", w.taken, w.head.length))
 	}
+	if w.buffer.bulk != nil {
+		return w.finishInBulk()
+	}
 	data := w.buffer.bytes()
 	frame := &w.frame
 	frame.Head, frame.Data, frame.End = w.takeHead(data, true), nil, true
@@ -174,6 +177,23 @@ func (w *response) finish() *Error {
 		frame.Data, frame.Trailers = data, w.trailers()
 	}
 	if err := w.exchange.sendLast(frame); err != nil {
+		return receiveError(err)
+	}
+	return nil
+}
+
+// finishInBulk is finish for a body that was written in bulk to its end.
+func (w *response) finishInBulk() *Error {
+	message, err := w.buffer.bulk.finish()
+	if err != nil {
+		return receiveError(err)
+	}
+	frame := &w.frame
+	frame.Head, frame.Data, frame.End, frame.Trailers = nil, nil, true, w.trailers()
+	if message != nil {
+		frame.Data = message[BulkHeadroom:]
+	}
+	if err := w.exchange.transmit(frame, message, true); err != nil {
 		return receiveError(err)
 	}
 	return nil

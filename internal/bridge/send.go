@@ -10,15 +10,17 @@ import (
 // send writes a frame. Frames come from the handler's goroutine, and from
 // whoever reads the body first (100 Continue).
 func (e *exchange) send(frame *culvertv1.ResponseFrame) error {
-	return e.transmit(frame, false)
+	return e.transmit(frame, nil, false)
 }
 
 // sendLast writes the last frame of a response, when the handler has returned.
 func (e *exchange) sendLast(frame *culvertv1.ResponseFrame) error {
-	return e.transmit(frame, true)
+	return e.transmit(frame, nil, true)
 }
 
-func (e *exchange) transmit(frame *culvertv1.ResponseFrame, last bool) error {
+// transmit sends a frame, from message if its data is in one that can be sent in
+// place.
+func (e *exchange) transmit(frame *culvertv1.ResponseFrame, message []byte, last bool) error {
 	e.sendMu.Lock()
 	defer e.sendMu.Unlock()
 	if e.finished {
@@ -30,11 +32,7 @@ func (e *exchange) transmit(frame *culvertv1.ResponseFrame, last bool) error {
 	e.sending.Store(true)
 	err := e.expired() // after sending is set, so that expire interrupts what begins later
 	if err == nil {
-		if sender, ok := e.stream.(LastSender); ok && last {
-			err = sender.SendLast(frame)
-		} else {
-			err = e.stream.Send(frame)
-		}
+		err = e.pass(frame, message, last)
 	}
 	e.sending.Store(false)
 	if err != nil {
@@ -47,6 +45,16 @@ func (e *exchange) transmit(frame *culvertv1.ResponseFrame, last bool) error {
 	e.sentBytes += int64(len(frame.GetData()))
 	e.idle.sent()
 	return nil
+}
+
+func (e *exchange) pass(frame *culvertv1.ResponseFrame, message []byte, last bool) error {
+	if message != nil {
+		return e.stream.(BulkSender).SendInPlace(frame, message)
+	}
+	if sender, ok := e.stream.(LastSender); ok && last {
+		return sender.SendLast(frame)
+	}
+	return e.stream.Send(frame)
 }
 
 // expired returns an error if the exchange's deadline has passed. Nothing of the

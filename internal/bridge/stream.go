@@ -46,6 +46,15 @@ type HoldingStream interface {
 	FlushLast()
 }
 
+// BulkSender is a ServerStream whose messages are sent one by one, so that few
+// large ones are better than many.
+type BulkSender interface {
+	ServerStream
+	// SendInPlace is Send for a frame whose data is message[BulkHeadroom:], which may
+	// be sent from there. What is before it may be written to.
+	SendInPlace(frame *culvertv1.ResponseFrame, message []byte) error
+}
+
 // MaxData is how much of a body one message carries at most, in bytes, so that a
 // message stays under 1 MiB and any language's default receiver takes it.
 const MaxData = 256 << 10

@@ -15,16 +15,23 @@ const (
 func pythonPrograms() []program {
 	return []program{{name: "python3-grpcio", run: func(tb testing.TB, addr string, calls []rpcCall) []rpcReply {
 		tb.Helper()
-		python := need(tb, systemPython, installPython)
-		if _, _, failed := tool(tb, nil, python, "-c", "import grpc, google.protobuf"); failed {
-			missingProgram(tb, "python3-grpcio", installPython)
-		}
+		python := needGrpcio(tb)
 		script, err := filepath.Abs("python/call.py")
 		if err != nil {
 			tb.Fatal(err)
 		}
 		return runProgram(tb, calls, python, script, addr, generatePython(tb))
 	}}}
+}
+
+// needGrpcio returns the Python that has grpcio.
+func needGrpcio(tb testing.TB) string {
+	tb.Helper()
+	python := need(tb, systemPython, installPython)
+	if _, _, failed := tool(tb, nil, python, "-c", "import grpc, google.protobuf"); failed {
+		missingProgram(tb, "python3-grpcio", installPython)
+	}
+	return python
 }
 
 // generatePython returns a folder with the generated code of the service.

@@ -7,6 +7,7 @@ package doubt
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -76,13 +77,38 @@ type conn struct {
 	// doubtful is set once there was a head with both, and before its Read returns.
 	// It stays set: the connection is about to be closed, or it was part of a body.
 	doubtful atomic.Bool
+	// frames are those of HTTP/2, nil until there is its preface.
+	frames *frames
 }
+
+var errTooManyFrames = errors.New("too many frames of HTTP/2 that bring nothing")
 
 // Read implements [io.Reader].
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.halfConn.Read(p)
-	if c.heads.scan(p[:n]) {
-		c.doubtful.Store(true)
+	got := p[:n]
+	if c.frames == nil {
+		before := c.heads.prefaced
+		if c.heads.scan(got) {
+			c.doubtful.Store(true)
+		}
+		if !c.heads.off {
+			return n, err
+		}
+		c.frames, got = newFrames(), got[len(preface)-before:]
+	}
+	if !c.frames.received(got) {
+		_ = c.halfConn.Close()
+		return 0, errTooManyFrames
+	}
+	return n, err
+}
+
+// Write implements [io.Writer].
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.halfConn.Write(p)
+	if c.frames != nil {
+		c.frames.sent(p[:n])
 	}
 	return n, err
 }

@@ -11,10 +11,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // table is where the mutations are, from the root of the repository.
 const table = "internal/mutate/mutations.txt"
+
+// patience bounds a mutation: its build, and its test, which has a bound of its own.
+const patience = 5 * time.Minute
 
 // mutation takes one defence away.
 type mutation struct {
@@ -128,8 +132,11 @@ func (m *mutation) run(ctx context.Context, root string) error {
 	if err := errors.Join(os.WriteFile(changed, content, 0o600), os.WriteFile(overlay, files, 0o600)); err != nil {
 		return err
 	}
-	// -vet=off: what is taken away may leave something unused behind.
-	command := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-count=1", "-timeout=2m", "-run", pattern(m.test), m.pkg)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	// -vet=off: what is taken away may leave something unused behind. Linking takes
+	// most of the time, and half of that without what debuggers read.
+	command := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-ldflags=-s -w", "-count=1", "-timeout=2m", "-run", pattern(m.test), m.pkg)
 	command.Dir = root
 	out, err := command.CombinedOutput()
 	switch {

@@ -60,6 +60,7 @@ func transports(tb testing.TB, rig *oracle.Rig, protocol culvert.Protocol, route
 		name   string
 	}{
 		{culvert.MethodAuto, ""},
+		{culvert.MethodSession, ""}, // auto may have fallen back
 		{culvert.MethodExchange, "Exchange"},
 		{culvert.MethodCall, "Call"},
 		{culvert.MethodUpload, "Upload"},

@@ -25,9 +25,13 @@ import (
 
 // mutual is a server that wants client certificates.
 type mutual struct {
-	authority *testcert.Authority
-	url       string
-	roots     *x509.CertPool
+	authority   *testcert.Authority
+	authorities *Authorities
+	caFile      string
+	url         string
+	roots       *x509.CertPool
+
+	byFile bool // certificates end with their authorities only
 
 	mu    sync.Mutex
 	ended map[string]bool // certificates, by their serial numbers
@@ -35,34 +39,31 @@ type mutual struct {
 	end   context.CancelFunc
 }
 
-func newMutual(tb testing.TB, app http.Handler) *mutual {
+func newMutual(tb testing.TB, app http.Handler, opts ...culvert.HandlerOption) *mutual {
 	tb.Helper()
 	dir, quiet := tb.TempDir(), slog.New(slog.DiscardHandler)
 	authority, err := testcert.NewAuthority("clients")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m := &mutual{authority: authority, ended: make(map[string]bool)}
+	m := &mutual{authority: authority, ended: make(map[string]bool), caFile: filepath.Join(dir, "ca.pem")}
 	m.valid, m.end = context.WithCancel(context.Background())
 	tb.Cleanup(m.end)
-	caFile := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(caFile, authority.PEM, 0o600); err != nil {
+	m.replace(tb, authority)
+	if m.authorities, err = OpenAuthorities(m.caFile, quiet); err != nil {
 		tb.Fatal(err)
 	}
-	authorities, err := OpenAuthorities(caFile, quiet)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(authorities.Close)
+	tb.Cleanup(m.authorities.Close)
 	pair := newKeyPair(tb, dir, "server", nextYear())
 	certificate, err := OpenCertificate(pair.cert, pair.key, quiet)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(certificate.Close)
-	config := tunnelConfig(app, culvert.WithCredentialGrace(time.Hour), culvert.WithAuthenticator(m.authenticate))
+	opts = append([]culvert.HandlerOption{culvert.WithCredentialGrace(time.Hour), culvert.WithAuthenticator(m.authenticate)}, opts...)
+	config := tunnelConfig(app, opts...)
 	config.TLS = certificate.TLSConfig()
-	authorities.VerifyClients(config.TLS)
+	m.authorities.VerifyClients(config.TLS)
 	_, addr := start(tb, config, anyPort)
 	m.url = "https://" + addr
 	m.roots = x509.NewCertPool()
@@ -70,11 +71,23 @@ func newMutual(tb testing.TB, app http.Handler) *mutual {
 	return m
 }
 
+// replace puts other authorities into the file.
+func (m *mutual) replace(tb testing.TB, authorities ...*testcert.Authority) {
+	tb.Helper()
+	var content []byte
+	for _, one := range authorities {
+		content = append(content, one.PEM...)
+	}
+	if err := os.WriteFile(m.caFile, content, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // authenticate is what serve does, with a certificate that ends when the test
 // says so in place of its time.
 func (m *mutual) authenticate(r *http.Request) (culvert.Identity, error) {
-	identity, err := (&auth.Certificates{}).Authenticate(r)
-	if err != nil {
+	identity, err := (&auth.Certificates{Authorities: m.authorities}).Authenticate(r)
+	if err != nil || m.byFile {
 		return identity, err
 	}
 	m.mu.Lock()
@@ -99,7 +112,12 @@ func (m *mutual) expire(certificate *tls.Certificate) {
 // issue returns a certificate for the client.
 func (m *mutual) issue(tb testing.TB) *tls.Certificate {
 	tb.Helper()
-	cert, key, err := m.authority.Issue(nextYear(), "client.example")
+	return issue(tb, m.authority)
+}
+
+func issue(tb testing.TB, authority *testcert.Authority) *tls.Certificate {
+	tb.Helper()
+	cert, key, err := authority.Issue(nextYear(), "client.example")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,7 +17,7 @@ import (
 // before in use.
 type Authorities struct {
 	files   *reload.Files
-	current atomic.Pointer[x509.CertPool]
+	current atomic.Pointer[bundle]
 }
 
 // OpenAuthorities reads a bundle of certificates in PEM. Close ends the watch over
@@ -24,11 +25,11 @@ type Authorities struct {
 func OpenAuthorities(file string, logger *slog.Logger) (*Authorities, error) {
 	a := &Authorities{}
 	load := func(contents [][]byte) error {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(contents[0]) {
+		next := newBundle(contents[0], a.current.Load())
+		if len(next.anchors) == 0 {
 			return fmt.Errorf("read authorities %s: there is no certificate in it, in PEM", file)
 		}
-		a.current.Store(pool)
+		next.endOthers(a.current.Swap(next))
 		return nil
 	}
 	var err error
@@ -40,7 +41,18 @@ func OpenAuthorities(file string, logger *slog.Logger) (*Authorities, error) {
 
 // Current returns the authorities that new connections are verified with. They
 // must not be changed.
-func (a *Authorities) Current() *x509.CertPool { return a.current.Load() }
+func (a *Authorities) Current() *x509.CertPool { return a.current.Load().pool }
+
+// Verifies reports whether a connection whose client was verified when it began
+// still would be. The context is done when its authority is taken out of the file.
+// It implements auth.Authorities.
+func (a *Authorities) Verifies(state *tls.ConnectionState) (context.Context, bool) {
+	one := a.current.Load().anchorOf(state)
+	if one == nil {
+		return nil, false
+	}
+	return one.valid, true
+}
 
 // Close ends the watch over the file. The authorities can still be used.
 func (a *Authorities) Close() { a.files.Close() }
@@ -49,8 +61,9 @@ func (a *Authorities) Close() { a.files.Close() }
 // that they have. It lets clients without one connect: health stays open, and
 // whoever needs a certificate is told so by an RPC error.
 //
-// A connection is verified when it begins. Sessions of TLS are not resumed, for
-// they would be verified with the authorities of another time.
+// A connection is verified when it begins; whether it still would be later says
+// [Authorities.Verifies]. Sessions of TLS are not resumed, for they would be
+// verified with the authorities of another time.
 func (a *Authorities) VerifyClients(config *tls.Config) {
 	config.ClientAuth = tls.VerifyClientCertIfGiven
 	config.ClientCAs = a.Current()

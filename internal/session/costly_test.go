@@ -79,8 +79,8 @@ func TestResetsInBursts(t *testing.T) {
 			}
 		}
 	}
-	if len(p.accepted) != 10 || p.of.Len() != 10 {
-		t.Errorf("%d exchanges were accepted, %d are open, want 10", len(p.accepted), p.of.Len())
+	if n, _ := p.of.Load(); len(p.accepted) != 10 || n != 10 {
+		t.Errorf("%d exchanges were accepted, %d are open, want 10", len(p.accepted), n)
 	}
 	if used := heap() - before; used > 1<<20 {
 		t.Errorf("%d bytes of memory are in use", used)

@@ -3,7 +3,6 @@ package session
 import (
 	"io"
 	"sync"
-	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
@@ -47,8 +46,7 @@ type Exchange struct {
 	sendable sync.Cond
 	sendEnd  bool // this end has ended its direction
 	halted   bool // the other end wants no more of it
-	patience time.Duration
-	stalled  bool // a part has waited for longer
+	stalled  bool // a part has waited for longer than it may
 	link     link // in session.waiting
 
 	credit    int64 // what this end may send

@@ -473,7 +473,7 @@ func (w *world) finish(t *rapid.T) {
 		if len(e.calls) != 0 {
 			t.Fatalf("%d calls of the %s still wait", len(e.calls), e.name)
 		}
-		if n := e.s.Len(); n != 0 {
+		if n, _ := e.s.Load(); n != 0 {
 			t.Fatalf("the %s has %d exchanges left", e.name, n)
 		}
 	}

@@ -120,20 +120,12 @@ func (x *Exchange) awaitTurn() error {
 		if x.mayAppend() {
 			return nil
 		}
-		if stall == nil && x.patience > 0 {
-			stall = time.AfterFunc(x.patience, x.expireSend)
+		if patience := x.session.config.Patience; stall == nil && patience > 0 {
+			stall = time.AfterFunc(patience, x.expireSend)
 		}
 		x.joinQueue()
 		x.sendable.Wait()
 	}
-}
-
-// SetPatience bounds how long a part may wait for credit or its turn; 0 means no
-// bound. A part that waits longer ends with ErrStalled, and so do all after it.
-func (x *Exchange) SetPatience(patience time.Duration) {
-	x.session.mu.Lock()
-	defer x.session.mu.Unlock()
-	x.patience = patience
 }
 
 // expireSend runs in the goroutine of a timer. One that comes too late finds

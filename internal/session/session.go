@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
@@ -62,6 +63,10 @@ type Config struct {
 	// Headroom is how many bytes each batch begins with that are the caller's to
 	// fill.
 	Headroom int
+	// Patience bounds how long a part may wait for credit or its turn; 0 means no
+	// bound. A part that waits longer ends with ErrStalled, and so do all after it of
+	// its exchange.
+	Patience time.Duration
 	// Accept is called for each exchange that the client opens, in the order of
 	// their numbers. It must not block. Of a server.
 	Accept func(*Exchange)
@@ -260,19 +265,19 @@ func (s *Session) Wait() {
 	}
 }
 
-// Len returns the number of exchanges that are open.
-func (s *Session) Len() int {
+// Load returns the number of exchanges that are open, and whether more can be
+// opened as far as this end knows.
+func (s *Session) Load() (exchanges int, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.exchanges)
+	return len(s.exchanges), s.err == nil && !s.draining
 }
 
-// State says whether exchanges can be opened, and what the other end's hello
-// said; nil before it has arrived.
-func (s *Session) State() (open bool, hello *culvertv1.Hello) {
+// Hello returns what the other end's hello said, nil before it has arrived.
+func (s *Session) Hello() *culvertv1.Hello {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err == nil && !s.draining, s.hello
+	return s.hello
 }
 
 // Err returns the error that the session has failed with, nil if it has not.

@@ -26,12 +26,11 @@ type attack struct {
 	serve, gateway bool
 	// strike returns when the attacker was cut off, or ctx is done.
 	strike func(ctx context.Context, f *front) error
-	// endures says that the attacker is not cut off: it is only not to cost much.
-	endures bool
 	// flood says that the attacker does as much as it can, and not as little.
 	flood bool
-	// mostRunning bounds what runs in the application at once, for an attacker.
-	mostRunning int64
+	// mostServed bounds what runs in the application at once for a connection of
+	// serve, and mostRequests what runs at the gateway for one of its.
+	mostServed, mostRequests int
 }
 
 var attacks = []attack{
@@ -98,13 +97,16 @@ var attacks = []attack{
 	},
 	{
 		name: "rapid reset", serve: true, gateway: true, flood: true,
-		bounds:      bounds{server: server.Config{MaxExchangesPerConn: 10}, handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)}},
-		mostRunning: 110, // streams of a connection at the gateway; serve's are fewer
-		strike:      rapidReset,
+		bounds:     bounds{server: server.Config{MaxExchangesPerConn: 10}, handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)}},
+		mostServed: 10, mostRequests: 110, // streams have some slack
+		strike: rapidReset,
 	},
 	{name: "CONTINUATION flood", serve: true, gateway: true, flood: true, strike: continuationFlood},
-	{name: "PING flood", serve: true, gateway: true, flood: true, endures: true, strike: pingFlood},
-	{name: "SETTINGS flood", serve: true, gateway: true, flood: true, endures: true, strike: settingsFlood},
+	{name: "PING flood", serve: true, gateway: true, flood: true, strike: pingFlood},
+	{name: "SETTINGS flood", serve: true, gateway: true, flood: true, strike: settingsFlood},
+	{name: "WINDOW_UPDATE flood", serve: true, gateway: true, flood: true, strike: creditFlood},
+	{name: "PRIORITY flood", serve: true, gateway: true, flood: true, strike: priorityFlood},
+	{name: "empty DATA flood", serve: true, gateway: true, flood: true, strike: emptyDataFlood},
 }
 
 var stallBounds = bounds{
@@ -362,6 +364,31 @@ func pingFlood(ctx context.Context, f *front) error {
 func settingsFlood(ctx context.Context, f *front) error {
 	window := http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 16}
 	return flood(ctx, f, func(p *peer) error { return p.framer.WriteSettings(window) })
+}
+
+// creditFlood gives credit that nobody needs.
+func creditFlood(ctx context.Context, f *front) error {
+	return flood(ctx, f, func(p *peer) error { return p.framer.WriteWindowUpdate(0, 1) })
+}
+
+// priorityFlood has opinions about streams that there are not [CVE-2019-9513].
+func priorityFlood(ctx context.Context, f *front) error {
+	return flood(ctx, f, func(p *peer) error {
+		p.next += 2
+		return p.framer.WritePriority(p.next, http2.PriorityParam{StreamDep: 1})
+	})
+}
+
+// emptyDataFlood sends a body of nothing, which does not end [CVE-2019-9518].
+func emptyDataFlood(ctx context.Context, f *front) error {
+	request, _ := f.upload()
+	return flood(ctx, f, func(p *peer) (err error) {
+		if p.next == 1 {
+			_, err = p.open(request, false)
+			return err
+		}
+		return p.framer.WriteData(1, false, nil)
+	})
 }
 
 // flood sends the same again and again, and reads what comes. An attacker that

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,6 +59,54 @@ type front struct {
 	addr      string
 	isGateway bool
 	app       *app
+	// conns counts what runs for each of its connections: exchanges of the
+	// application behind serve, requests at the gateway.
+	conns *perConn
+}
+
+// perConn counts what runs at once for each connection.
+type perConn struct {
+	mu      sync.Mutex
+	running map[string]int // by remote address
+	most    int
+}
+
+// count serves a request, and counts it meanwhile.
+func (c *perConn) count(handler http.Handler, w http.ResponseWriter, r *http.Request) {
+	c.add(r.RemoteAddr, 1)
+	defer c.add(r.RemoteAddr, -1)
+	handler.ServeHTTP(w, r)
+}
+
+func (c *perConn) add(conn string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running == nil {
+		c.running = make(map[string]int)
+	}
+	c.running[conn] += n
+	c.most = max(c.most, c.running[conn])
+	if c.running[conn] == 0 {
+		delete(c.running, conn)
+	}
+}
+
+// peak is the most that has run at once for one connection.
+func (c *perConn) peak() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most
+}
+
+// countedGateway is a gateway whose requests are counted.
+type countedGateway struct {
+	*culvert.Gateway
+	conns *perConn
+}
+
+// ServeHTTP implements http.Handler.
+func (g countedGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.conns.count(g.Gateway, w, r)
 }
 
 // rawRequest is a request as it is put on the wire.
@@ -101,16 +150,11 @@ func envelope(message proto.Message) []byte {
 //	/endless  writes until its client has gone
 //	/busy     works for a moment, whether or not its client is there
 type app struct {
-	running, most atomic.Int64
-	ended         atomic.Int64 // of /endless
+	ended atomic.Int64 // of /endless
 }
 
 // ServeHTTP implements http.Handler.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	running := a.running.Add(1)
-	defer a.running.Add(-1)
-	for most := a.most.Load(); running > most && !a.most.CompareAndSwap(most, running); most = a.most.Load() {
-	}
 	switch r.URL.Path {
 	case "/endless":
 		chunk := make([]byte, 16<<10)
@@ -142,8 +186,10 @@ func startServe(tb testing.TB, b bounds) *front {
 	if undefended {
 		b = without
 	}
-	f := &front{app: &app{}}
-	pattern, handler := culvert.NewHandler(f.app, append(b.handler, culvert.WithLogger(quiet))...)
+	conns := &perConn{}
+	f := &front{app: &app{}, conns: conns}
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { conns.count(f.app, w, r) })
+	pattern, handler := culvert.NewHandler(counted, append(b.handler, culvert.WithLogger(quiet))...)
 	b.server.Pattern, b.server.Handler = pattern, handler
 	f.addr = listen(tb, b.server)
 	return f
@@ -167,7 +213,8 @@ func startGateway(tb testing.TB, b bounds) *front {
 			tb.Error(err)
 		}
 	})
-	b.server.Pattern, b.server.Handler = "/", gateway
+	f.conns = &perConn{}
+	b.server.Pattern, b.server.Handler = "/", countedGateway{gateway, f.conns}
 	f.addr, f.isGateway = listen(tb, b.server), true
 	return f
 }

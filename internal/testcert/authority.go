@@ -27,8 +27,17 @@ func NewAuthority(name string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newAuthority(name, key, 1)
+}
+
+// Renewed returns the same authority with another certificate of its own.
+func (a *Authority) Renewed() (*Authority, error) {
+	return newAuthority(a.certificate.Subject.CommonName, a.key, a.certificate.SerialNumber.Int64()+1)
+}
+
+func newAuthority(name string, key *ecdsa.PrivateKey, serial int64) (*Authority, error) {
 	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
+		SerialNumber:          big.NewInt(serial),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().AddDate(1, 0, 0),

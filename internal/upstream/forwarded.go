@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/base64"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -29,14 +28,15 @@ func addForwarded(header http.Header, r *http.Request) {
 }
 
 // addClientCertificate tells the upstream the certificate that the client has
-// shown and the server has verified [RFC 9440 § 2.2]. What a trusted peer says of
+// shown and the server has verified. What a trusted peer says of
 // its client's stands, and so does that it says nothing.
 func addClientCertificate(header http.Header, r *http.Request) {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(header["Client-Cert"]) > 0 || bridge.OfTrustedPeer(r) {
+	if len(header["Client-Cert"]) > 0 || bridge.OfTrustedPeer(r) {
 		return
 	}
-	leaf := r.TLS.VerifiedChains[0][0]
-	header["Client-Cert"] = []string{":" + base64.StdEncoding.EncodeToString(leaf.Raw) + ":"}
+	if certificate := bridge.ClientCertificate(r.TLS); certificate != "" {
+		header["Client-Cert"] = []string{certificate}
+	}
 }
 
 // clientAddress returns the IP address of a RemoteAddr. The peer of a unix socket
