@@ -109,6 +109,13 @@ func tooMany(format string, most int) *Error {
 	return &Error{Cause: culvertv1.Cause_CAUSE_TOO_MANY_EXCHANGES, Err: fmt.Errorf(format, most), Public: true}
 }
 
+// shared reports whether more than one exchange runs.
+func (a *admission) shared() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.running > 1
+}
+
 // leave makes room for another exchange.
 func (a *admission) leave(conn string) {
 	a.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -27,20 +28,53 @@ type clientConns struct {
 	tls     *tls.Config
 	open    DialFunc
 	timeout time.Duration
+	stalls  stalls // of writes in HTTP/2
 
 	mu    sync.Mutex // guards what follows
 	conns map[*clientConn]struct{}
 	spare *tls.Conn // opened to ask what the server speaks, and not used yet
 }
 
-// clientConn is a connection that leaves the list of open ones when it is closed.
+// clientConn is a connection that leaves the list of open ones when it is closed,
+// and can fail when nothing of what is written to it is taken.
 type clientConn struct {
 	net.Conn
+	stallWatch
+
 	conns *clientConns
+}
+
+// Write implements net.Conn. net/http's own bound of the same, WriteByteTimeout,
+// sets a deadline before each write and takes it away after it.
+func (c *clientConn) Write(p []byte) (n int, err error) {
+	for {
+		m, err := c.write(p[n:])
+		n += m
+		if n == len(p) || m == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if err := c.SetWriteDeadline(time.Time{}); err != nil { // some was taken: more time
+			return n, err
+		}
+	}
+}
+
+func (c *clientConn) write(p []byte) (int, error) {
+	c.begin()
+	defer c.end()
+	return c.Conn.Write(p)
+}
+
+// interruptWrites ends the write that waits.
+func (c *clientConn) interruptWrites() {
+	if c.SetWriteDeadline(inThePast) != nil {
+		_ = c.Conn.Close()
+	}
 }
 
 // Close implements net.Conn.
 func (c *clientConn) Close() error {
+	c.stop()
 	c.conns.mu.Lock()
 	delete(c.conns.conns, c)
 	c.conns.mu.Unlock()
@@ -67,6 +101,9 @@ func newClientConns(ctx context.Context, base *url.URL, config *transportConfig)
 		open:    config.dial,
 		timeout: config.dialTimeout,
 		conns:   make(map[*clientConn]struct{}),
+	}
+	if config.pingInterval > 0 {
+		c.stalls.timeout = config.pingInterval + config.pingTimeout
 	}
 	if config.tls != nil {
 		c.tls = config.tls
@@ -102,6 +139,15 @@ func (c *clientConns) dial(ctx context.Context, network, address string) (net.Co
 	return tracked, nil
 }
 
+// dialHTTP2 opens a connection for HTTP/2 without TLS.
+func (c *clientConns) dialHTTP2(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.dial(ctx, network, address)
+	if err == nil {
+		c.boundWrites(conn)
+	}
+	return conn, err
+}
+
 // dialTLS opens a connection with TLS, or takes the one that was opened to ask
 // what the server speaks. It must be HTTP/2, or must not.
 func (c *clientConns) dialTLS(ctx context.Context, network, address string, isHTTP2 bool) (net.Conn, error) {
@@ -116,7 +162,19 @@ func (c *clientConns) dialTLS(ctx context.Context, network, address string, isHT
 		_ = conn.Close()
 		return nil, &clientDialError{errWrongHTTP}
 	}
+	if isHTTP2 {
+		c.boundWrites(conn.NetConn())
+	}
 	return conn, nil
+}
+
+// boundWrites has a connection that dial has opened fail where the server takes
+// nothing of what is written. It is for HTTP/2: in HTTP/1.1 a server may leave a
+// body unread for as long as it likes.
+func (c *clientConns) boundWrites(conn net.Conn) {
+	if tracked, ok := conn.(*clientConn); ok {
+		tracked.start(&c.stalls, tracked)
+	}
 }
 
 func (c *clientConns) takeSpare() *tls.Conn {

@@ -128,13 +128,9 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 		protocols.SetHTTP1(true)
 	case s.base.Scheme == "http":
 		protocols.SetUnencryptedHTTP2(true)
-		dial = holdCredit(dial, config.streamWindow, config.connWindow)
+		dial = gatherHeads(holdCredit(s.conns.dialHTTP2, config.streamWindow, config.connWindow))
 	default:
 		protocols.SetHTTP2(true)
-	}
-	writeTimeout := config.pingInterval + config.pingTimeout
-	if config.pingInterval == 0 {
-		writeTimeout = 0
 	}
 	return &http.Transport{
 		Protocols:   &protocols,
@@ -148,7 +144,6 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 			MaxReadFrameSize:              maxHTTP2Frame,
 			SendPingTimeout:               config.pingInterval,
 			PingTimeout:                   config.pingTimeout,
-			WriteByteTimeout:              writeTimeout,
 		},
 		DisableCompression:     true, // of RPCs as a whole, which nobody expects
 		MaxResponseHeaderBytes: 1 << 20,
@@ -161,7 +156,7 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 
 // maxHTTP2Frame is how much of a response comes in one frame of HTTP/2, in bytes.
 // net/http's 16 KiB are 64 writes and reads a MiB.
-const maxHTTP2Frame = 256 << 10
+const maxHTTP2Frame = 512 << 10
 
 func errTransportClosed() *Error {
 	return &Error{Cause: culvertv1.Cause_CAUSE_CANCELED, NotStarted: true, Err: ErrTransportClosed}

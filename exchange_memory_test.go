@@ -150,7 +150,7 @@ type idleClient struct {
 
 func startIdleClient(t *testing.T, url string) *idleClient {
 	t.Helper()
-	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestIdleExchangesAreCheap$", "-test.v")
+	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	process.Env = append(os.Environ(), idleClientVar+"="+url)
 	process.Stderr = os.Stderr
 	input, err := process.StdinPipe()
@@ -210,6 +210,12 @@ func runIdleClient(t *testing.T, url string) {
 			}()
 		}
 	}
+	sayReady()
+}
+
+// sayReady says that everything is there that is to be measured, and waits until
+// that is done.
+func sayReady() {
 	_, _ = os.Stdout.WriteString(idleClientReady + "\n")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }

@@ -29,6 +29,7 @@ type Gateway struct {
 	via       gatewayVia
 	admission *admission
 	rates     *peerRates
+	stalls    stalls
 	// trustedNames are those of WithTrustedProxyNames.
 	trustedNames peername.List
 }
@@ -44,6 +45,7 @@ func NewGateway(rt http.RoundTripper, opts ...GatewayOption) *Gateway {
 		via:       newGatewayVia(),
 		admission: newAdmission(config.maxRequests, config.maxRequests, config.maxWait),
 		rates:     newPeerRates(config.ratePerClient, config.burstPerClient),
+		stalls:    stalls{timeout: config.stallTimeout},
 
 		trustedNames: compileNames("WithTrustedProxyNames", config.trustedNames),
 	}

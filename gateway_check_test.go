@@ -144,7 +144,7 @@ func TestGatewayChecksLengthsItself(t *testing.T) {
 				if got := recorder.Body.Len(); int64(got) > length {
 					t.Errorf("%d bytes of %d went out", got, length)
 				}
-				if cut := recover(); cut != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+				if cut := recover(); cut != http.ErrAbortHandler {
 					t.Errorf("the response ended with %v, want that it is cut", cut)
 				}
 			}()

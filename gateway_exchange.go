@@ -47,8 +47,8 @@ func newGatewayExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *gat
 		length:  -1,
 		record:  Record{Start: time.Now()},
 	}
-	x.writer.init(w, r, g.config.stallTimeout)
-	x.w, x.control = &x.writer, x.writer.control
+	x.writer.watch(w, r, &g.stalls)
+	x.w, x.control = &x.writer, &x.writer.control
 	return x
 }
 

@@ -132,8 +132,9 @@ func WithGatewayIdleTimeout(d time.Duration) GatewayOption {
 }
 
 // WithGatewayStallTimeout bounds the time in which a client takes nothing of its
-// response, or of what is sent on its upgraded connection, which is cut then. The
-// default is [DefaultStallTimeout]; 0 means no bound.
+// response, or of what is sent on its upgraded connection, which is cut then, or
+// after a quarter more than d. The default is [DefaultStallTimeout]; 0 means no
+// bound.
 func WithGatewayStallTimeout(d time.Duration) GatewayOption {
 	return gatewayOptionFunc(func(c *gatewayConfig) { c.stallTimeout = d })
 }

@@ -18,9 +18,7 @@ func (x *gatewayExchange) respond(resp *http.Response) (whole bool) {
 	}
 	x.length = length
 	rest, whole := resp.Body.(wholeBody)
-	if whole = whole && rest.Whole(); whole && length >= 0 && length <= stallChunk {
-		x.w.boundRest()
-	}
+	whole = whole && rest.Whole()
 	announced := x.announce(header, resp)
 	x.writeHead(resp.StatusCode, header)
 	if x.bodiless(resp.StatusCode) {

@@ -89,8 +89,10 @@ func (x *gatewayExchange) carry(conn net.Conn, client io.Reader, tunnel io.ReadW
 		defer context.AfterFunc(x.over, d.abort)()
 	}
 	var to io.Writer = conn
-	if timeout := x.gateway.config.stallTimeout; timeout > 0 {
-		to = stallConn{conn, timeout}
+	if x.gateway.stalls.timeout > 0 {
+		watched := newStallConn(conn, &x.gateway.stalls)
+		defer watched.stop()
+		to = watched
 	}
 	d.open.Store(2)
 	up := make(chan struct{})

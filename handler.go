@@ -53,6 +53,7 @@ type Handler struct {
 	errors    *connect.ErrorWriter
 	admission *admission
 	rates     *peerRates
+	stalls    stalls
 	sessions  sessions
 	// trustedNames are those of WithTrustedNames.
 	trustedNames peername.List
@@ -94,6 +95,7 @@ func NewHandler(inner http.Handler, opts ...HandlerOption) (pattern string, hand
 		},
 		admission:    newAdmission(config.maxExchanges, config.maxExchangesPerConn, config.maxWait),
 		rates:        newPeerRates(config.ratePerPeer, config.burstPerPeer),
+		stalls:       stalls{timeout: config.stallTimeout},
 		trustedNames: compileNames("WithTrustedNames", config.trustedNames),
 	}
 	options := h.connectOptions()
@@ -144,21 +146,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if doubt.AboutEnd(r) {
 		w.Header().Set("Connection", "close")
 	}
-	watched := newStallWriter(w, r, h.config.stallTimeout)
+	memory := new(rpcMemory)
+	watched := &memory.stall
+	watched.watch(w, r, &h.stalls)
 	defer watched.finish()
 	binary, ok := fromWebText(r)
 	if !ok {
-		h.serve(watched, watched, r, r.Header)
+		h.serve(watched, memory, r, r.Header)
 		return
 	}
 	text := newWebTextWriter(watched)
-	h.serve(text, watched, binary, r.Header)
+	h.serve(text, memory, binary, r.Header)
 	text.finish()
 }
 
 // serve serves a call in a protocol that connect knows. What it writes goes
-// through stall. header is that of the RPC as it came.
-func (h *Handler) serve(w http.ResponseWriter, stall *stallWriter, r *http.Request, header http.Header) {
+// through the stallWriter. header is that of the RPC as it came.
+func (h *Handler) serve(w http.ResponseWriter, memory *rpcMemory, r *http.Request, header http.Header) {
 	method, ok := h.methods[r.URL.Path]
 	if !ok {
 		h.answer(w, r, connect.NewError(connect.CodeUnimplemented, errors.New("no method "+r.URL.Path+" in "+ServiceName)))
@@ -168,21 +172,18 @@ func (h *Handler) serve(w http.ResponseWriter, stall *stallWriter, r *http.Reque
 	if outer.within(h) {
 		Abort(r.Context(), culvertv1.Cause_CAUSE_LOOP, false, errors.New("the inner handler has led back to the tunnel"))
 	}
-	call := &rpc{
-		handler: h,
-		outer:   outer,
-		start:   time.Now(),
-		writer:  w,
-		stall:   stall,
-		control: http.NewResponseController(w),
-		peer: Peer{
-			Addr:   r.RemoteAddr,
-			TLS:    r.TLS,
-			Method: strings.TrimPrefix(r.URL.Path, "/"+ServiceName+"/"),
-			Header: header,
-		},
+	call := &memory.call
+	memory.control = *http.NewResponseController(w)
+	memory.context = rpcContext{r.Context(), call}
+	call.memory, call.handler, call.outer, call.start = memory, h, outer, time.Now()
+	call.writer, call.stall, call.control = w, &memory.stall, &memory.control
+	call.peer = Peer{
+		Addr:   r.RemoteAddr,
+		TLS:    r.TLS,
+		Method: strings.TrimPrefix(r.URL.Path, "/"+ServiceName+"/"),
+		Header: header,
 	}
-	call.request = r.WithContext(context.WithValue(r.Context(), rpcKey{}, call))
+	call.request = r.WithContext(&memory.context)
 	defer call.observe()
 	identity, refused := h.identify(r)
 	if refused != nil {
@@ -261,13 +262,19 @@ func (h *Handler) receive(call *rpc, method http.Handler) {
 	defer call.end()
 	r := call.request
 	single := call.peer.Method == "Call" || call.peer.Method == "Download"
-	call.body = newRPCBody(call, h.maxMessage(r.URL.Path), single)
+	call.body = &call.memory.body
+	call.body.start(call, h.maxMessage(r.URL.Path), single)
 	r.Body = call.body
 	if h.config.headTimeout > 0 && single {
 		call.stopWatch = call.watchArrival(h.config.headTimeout, h.config.idleTimeout)
 		defer call.stopWatch()
 	}
-	method.ServeHTTP(&rpcWriter{call.writer, call}, r)
+	if timeout, plain := call.plainTimeout(); plain {
+		call.servePlain(timeout)
+		return
+	}
+	call.memory.writer = rpcWriter{call.writer, call}
+	method.ServeHTTP(&call.memory.writer, r)
 	if !call.begun {
 		call.result.Err = call.body.failure()
 	}
@@ -302,8 +309,8 @@ func connOf(r *http.Request) string {
 // Shutdown refuses new exchanges from now on, as not started, so that clients
 // send them elsewhere, and waits until the running ones have ended. If ctx is
 // done before that, it returns the error of ctx and leaves the rest to whoever
-// closes the connections. Call it before [net/http.Server.Shutdown], which loses
-// requests whose bodies cannot be sent twice.
+// closes the connections. Call it before [net/http.Server.Shutdown], which drains
+// sessions too, but loses requests whose bodies cannot be sent twice.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.sessions.drain()
 	return h.admission.drain(ctx)

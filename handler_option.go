@@ -36,6 +36,7 @@ type handlerConfig struct {
 	maxDuration         time.Duration
 	sessionMode         SessionMode
 	sessionAge          time.Duration
+	maxSessionBytes     int
 	upgrades            []string
 	trusted             []netip.Prefix
 	trustedNames        []string
@@ -71,6 +72,7 @@ func newHandlerConfig(opts []HandlerOption) *handlerConfig {
 		idleTimeout:         DefaultIdleTimeout,
 		stallTimeout:        DefaultStallTimeout,
 		sessionAge:          DefaultSessionAge,
+		maxSessionBytes:     DefaultMaxSessionBytes,
 		credentialGrace:     DefaultCredentialGrace,
 		upgrades:            []string{"websocket"},
 		logger:              slog.Default(),
@@ -94,6 +96,7 @@ func (c *handlerConfig) validate() {
 		{"WithMaxBodyBytes", c.maxBodyBytes},
 		{"WithMaxExchanges", c.maxExchanges},
 		{"WithMaxExchangesPerConn", c.maxExchangesPerConn},
+		{"WithMaxSessionBytes", c.maxSessionBytes},
 	} {
 		if bound.value <= 0 {
 			panic(fmt.Sprintf("culvert: %s: %d is not positive", bound.name, bound.value))
@@ -190,9 +193,10 @@ func WithIdleTimeout(d time.Duration) HandlerOption {
 
 // WithStallTimeout bounds the time in which a client takes nothing of what is sent
 // to it: of the RPC, or of one exchange in a session. The stream is reset then, so
-// that a reader that has stopped does not hold an exchange for ever. The default is
-// [DefaultStallTimeout]; 0 means no bound. What holds up a whole connection of
-// HTTP/2, TCP itself, is for WriteByteTimeout in [net/http.HTTP2Config].
+// that a reader that has stopped does not hold an exchange for ever; it may take a
+// quarter more than d. The default is [DefaultStallTimeout]; 0 means no bound. What
+// holds up a whole connection of HTTP/2, TCP itself, is for WriteByteTimeout in
+// [net/http.HTTP2Config].
 func WithStallTimeout(d time.Duration) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) { c.stallTimeout = d })
 }
@@ -232,7 +236,8 @@ func WithLogger(logger *slog.Logger) HandlerOption {
 
 // WithConnectOptions passes options to the handlers of connect that carry the
 // RPCs: interceptors, compression, codecs. They come after Culvert's own, and so
-// can override them.
+// can override them. Interceptors see the messages of a session, but not what is in
+// them.
 func WithConnectOptions(opts ...connect.HandlerOption) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) {
 		c.connectOptions = append(c.connectOptions, opts...)

@@ -17,6 +17,7 @@ import (
 // rpc is what the mount knows of a call, from its first byte to its last. It is
 // in the context of everything that serves the call.
 type rpc struct {
+	memory  *rpcMemory // nil in a session
 	handler *Handler
 	peer    Peer
 	outer   *rpc          // that carries the request which is this RPC
@@ -28,6 +29,7 @@ type rpc struct {
 	stopWatch func()
 	// unobserved says that the call is no exchange itself.
 	unobserved bool
+	wrote      bool // a message, around connect
 	// valid is done when the credential of the call has ended, nil if it does not.
 	valid context.Context //nolint:containedctx // not the call's
 

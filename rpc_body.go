@@ -37,14 +37,21 @@ type rpcBody struct {
 
 	ahead *readAhead // what the next Read gets, nil if it is to read by itself
 
+	// Reading a little from net/http's HTTP/2 costs as much as reading a lot: held is
+	// what was read and not asked for, in room.
+	buffers bool
+	held    []byte
+	heldErr error // after held
+	room    [1 << 10]byte
+
 	arrived atomic.Int64 // bytes
 }
 
-// newRPCBody returns the body of a call, whose messages have at most most bytes.
-// single says that the method takes one message.
-func newRPCBody(call *rpc, most int, single bool) *rpcBody {
+// start makes b the body of a call, whose messages have at most most bytes. single
+// says that the method takes one message.
+func (b *rpcBody) start(call *rpc, most int, single bool) {
 	r := call.request
-	b := &rpcBody{ReadCloser: r.Body, call: call, most: int64(most), single: single}
+	b.ReadCloser, b.call, b.most, b.single, b.buffers = r.Body, call, int64(most), single, r.ProtoMajor >= 2
 	encoding := ""
 	switch contentType := r.Header.Get("Content-Type"); {
 	case strings.HasPrefix(contentType, "application/grpc"):
@@ -55,7 +62,6 @@ func newRPCBody(call *rpc, most int, single bool) *rpcBody {
 		b.left = b.most
 	}
 	b.compressed = encoding != "" && encoding != "identity"
-	return b
 }
 
 // Read implements io.Reader.
@@ -103,9 +109,37 @@ func (b *rpcBody) read(p []byte) (int, error) {
 		return 0, nil
 	case b.call.interrupted.Load(): // HTTP/2 would first give out what has come
 		return 0, os.ErrDeadlineExceeded
+	case len(b.held) > 0:
+		n := copy(p, b.held)
+		b.held = b.held[n:]
+		return n, nil
+	case b.heldErr != nil:
+		return 0, b.heldErr
+	case b.buffers && len(p) < len(b.room):
+		n, err := b.ReadCloser.Read(b.room[:])
+		b.held, b.heldErr = b.room[:n], err
+		n = copy(p, b.held)
+		b.held = b.held[n:]
+		if len(b.held) > 0 {
+			err = nil
+		}
+		return n, err
 	default:
 		return b.ReadCloser.Read(p)
 	}
+}
+
+// inPlace is a Read of n bytes, all of one message, that are there already. They
+// are valid until the next Read. It returns nil if they are not.
+func (b *rpcBody) inPlace(n int) []byte {
+	if b.err != nil || len(b.held) < n || b.call.interrupted.Load() {
+		return nil
+	}
+	p := b.held[:n]
+	b.held = b.held[n:]
+	b.arrived.Add(int64(n))
+	b.follow(p)
+	return p
 }
 
 // Close implements io.Closer. It does not wait for what still comes.
@@ -152,9 +186,9 @@ func lostBody(err error) error {
 
 // follow keeps track of where messages begin.
 func (b *rpcBody) follow(p []byte) {
-	for begun := false; len(p) > 0 && b.err == nil; {
-		if p, begun = b.next(p); begun {
-			b.begin()
+	for rest, begun := b.next(p); begun; rest, begun = b.next(rest) {
+		if b.begin(); b.err != nil {
+			return
 		}
 	}
 }

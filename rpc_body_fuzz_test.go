@@ -64,7 +64,8 @@ func FuzzRPCBody(f *testing.F) {
 		} {
 			request.Body = io.NopCloser(source)
 			call := &rpc{request: request}
-			call.body = newRPCBody(call, mostForFuzz, single)
+			call.body = new(rpcBody)
+			call.body.start(call, mostForFuzz, single)
 			read, err := readInPieces(call.body, size)
 			var got culvertv1.Cause
 			if err != nil {

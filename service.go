@@ -143,14 +143,15 @@ func (r *receiver) release() {
 // InterruptReceive implements bridge.ServerStream.
 func (r *receiver) InterruptReceive() { r.call.InterruptReceive() }
 
-// sender adapts the sending side of a connect stream to the bridge.
+// sender adapts the sending side of a connect stream to the bridge, or of an RPC
+// around connect, which has no conn.
 type sender struct {
 	conn connect.StreamingHandlerConn
 	call *rpc
 }
 
 func (s sender) Send(frame *culvertv1.ResponseFrame) error {
-	err := s.conn.Send(frame)
+	err := s.send(frame)
 	if err != nil && s.call.stalled() {
 		return stalledFor(s.call.handler.config.stallTimeout)
 	}
@@ -158,8 +159,8 @@ func (s sender) Send(frame *culvertv1.ResponseFrame) error {
 }
 
 // SendInPlace implements bridge.BulkSender. It goes around connect, which would
-// copy the message, and write its prefix by itself. The head has gone through
-// connect by then.
+// copy the message, and write its prefix by itself. The head has been written by
+// then.
 func (s sender) SendInPlace(frame *culvertv1.ResponseFrame, message []byte) error {
 	var room [bridge.BulkHeadroom]byte
 	meta := wire.AppendResponseMeta(room[:0], frame, len(frame.GetData()))
@@ -177,13 +178,25 @@ func (s sender) SendInPlace(frame *culvertv1.ResponseFrame, message []byte) erro
 	return err
 }
 
+func (s sender) send(frame *culvertv1.ResponseFrame) error {
+	if s.conn == nil {
+		return s.call.write(frame)
+	}
+	return s.conn.Send(frame)
+}
+
 func (s sender) InterruptSend() { s.call.InterruptSend() }
 
 // SendLast implements bridge.HoldingStream: one write takes the last message and
-// the end of the RPC.
+// the end of the RPC. In gRPC that end is a frame of its own, which can share a
+// write only where others keep the connection busy.
 func (s sender) SendLast(frame *culvertv1.ResponseFrame) error {
-	s.call.holds.Store(true)
+	s.call.holds.Store(s.call.peer.Protocol != connect.ProtocolGRPC || s.call.handler.admission.shared())
 	return s.Send(frame)
 }
 
+// Holds implements bridge.HoldingStream.
+func (s sender) Holds() bool { return s.call.holds.Load() }
+
+// FlushLast implements bridge.HoldingStream.
 func (s sender) FlushLast() { s.call.FlushLast() }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
@@ -66,6 +67,11 @@ func (c *connectCarrier) receive() ([]byte, error) {
 	}
 	if err := unmarshalError(&c.incoming); err != nil {
 		return nil, err
+	}
+	if len(c.incoming.GetFrames()) > 0 { // by a codec of the user's
+		binary, err := proto.Marshal(&c.incoming)
+		proto.Reset(&c.incoming)
+		return binary, err
 	}
 	return message.GetUnknown(), nil
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -75,6 +77,7 @@ func startSession(ctx context.Context, link *clientLink) *clientSession {
 	s.session = session.New(session.Config{
 		MaxHeadBytes: link.rpcs.config.maxHeadBytes,
 		MaxFields:    link.rpcs.config.maxFields,
+		MaxBytes:     int64(link.rpcs.config.maxSessionBytes),
 		Headroom:     envelopePrefix,
 		OnHello:      func(*culvertv1.Hello) { greet() },
 		OnDrain:      link.leave,
@@ -106,24 +109,37 @@ func (s *clientSession) carry(ctx context.Context) (run func()) {
 	}
 }
 
-// acquaint has a session that carries nothing come and go on connections that are
-// new. net/http's client cuts all that an RPC sends to the size that frames may
-// have when it begins, and that is little before the server has said how much it
-// may be.
+// acquaintTime bounds how long a session waits for a server to say anything.
+const acquaintTime = time.Second
+
+// acquaint has the server of a new connection answer something, which it does after
+// its SETTINGS. net/http's client cuts all that an RPC sends to the size that frames
+// may have when the RPC begins, and that is little before they have come. What is
+// asked is there for that [RFC 9110 § 9.3.7], and net/http's server answers it
+// without its handler.
 func (l *clientLink) acquaint(ctx context.Context) error {
 	if l.used.Load() {
 		return nil
 	}
-	nothing := session.New(session.Config{Headroom: envelopePrefix})
-	nothing.Close()
-	rpc := l.newClientRPC(ctx, culvertv1connect.HTTPServiceSessionProcedure, &sessionBody{session: nothing})
-	for {
-		if _, err := rpc.receive(); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	ctx, cancel := context.WithTimeout(ctx, acquaintTime)
+	defer cancel()
+	url := *l.rpcs.server.base
+	url.Path, url.RawPath, url.RawQuery = "*", "", ""
+	request, err := http.NewRequestWithContext(ctx, http.MethodOptions, url.String(), http.NoBody)
+	if err != nil {
+		return err
 	}
+	request.URL = &url
+	response, err := l.transport.RoundTrip(request)
+	if _, ok := errors.AsType[*clientDialError](err); ok {
+		l.doer.failed()
+		return err
+	}
+	if err == nil {
+		_ = response.Body.Close()
+		l.used.Store(true)
+	}
+	return nil // what else is wrong the session finds out
 }
 
 // sessionBody is the request of a session's RPC: the messages of the session.

@@ -2,12 +2,18 @@ package culvert
 
 import (
 	"sync"
+	"time"
 
 	"github.com/culvert-http/culvert/internal/session"
 )
 
-// maxIdleCrew is how many goroutines without work a session keeps.
-const maxIdleCrew = 64
+const (
+	// maxIdleCrew is how many goroutines without work a session keeps.
+	maxIdleCrew = 64
+	// crewLeave is how long one is kept that has no work, at least; it can be twice
+	// that.
+	crewLeave = 5 * time.Second
+)
 
 // sessionCrew are the goroutines of a served session. One of them leads: it reads
 // what the client sends. When that opens exchanges, it gives the lead to another
@@ -23,9 +29,11 @@ type sessionCrew struct {
 
 	running sync.WaitGroup
 
-	mu   sync.Mutex // guards what follows
-	idle []chan crewWork
-	over bool // nothing more is read
+	mu    sync.Mutex // guards what follows
+	idle  []chan crewWork
+	spare int         // of idle, those at its beginning that had no work for a while
+	trim  *time.Timer // for them to leave
+	over  bool        // nothing more is read
 }
 
 // crewWork is what one of the crew does next: serve an exchange, or lead.
@@ -44,6 +52,7 @@ func (c *sessionCrew) assign(work crewWork) {
 	if last := len(c.idle) - 1; last >= 0 {
 		member := c.idle[last]
 		c.idle = c.idle[:last]
+		c.spare = min(c.spare, last)
 		c.mu.Unlock()
 		member <- work
 		return
@@ -97,9 +106,35 @@ func (c *sessionCrew) rest(member chan crewWork) (crewWork, bool) {
 		return crewWork{}, false
 	}
 	c.idle = append(c.idle, member)
+	if c.trim == nil {
+		c.spare = 0
+		c.trim = time.AfterFunc(crewLeave, c.leave)
+	}
 	c.mu.Unlock()
 	work, ok := <-member
 	return work, ok
+}
+
+// leave runs in the goroutine of a timer, as long as some are idle. It ends those
+// who have had no work since it ran last: a burst of exchanges does not leave its
+// stacks behind.
+func (c *sessionCrew) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	for _, member := range c.idle[:c.spare] {
+		close(member)
+	}
+	kept := copy(c.idle, c.idle[c.spare:])
+	clear(c.idle[kept:])
+	c.idle = c.idle[:kept]
+	c.spare = kept
+	c.trim = nil
+	if kept > 0 {
+		c.trim = time.AfterFunc(crewLeave, c.leave)
+	}
 }
 
 // dismiss ends those who have no work.
@@ -111,4 +146,7 @@ func (c *sessionCrew) dismiss() {
 		close(member)
 	}
 	c.idle = nil
+	if c.trim != nil {
+		c.trim.Stop()
+	}
 }

@@ -50,12 +50,13 @@ func (s *servedSession) run() error {
 		MaxExchanges: h.config.maxExchangesPerConn,
 		MaxHeadBytes: h.config.maxHeadBytes,
 		MaxFields:    h.config.maxFields,
+		MaxBytes:     int64(h.config.maxSessionBytes),
 		Recommended:  h.recommends(s.call.request),
 		Headroom:     envelopePrefix,
 		Patience:     h.config.stallTimeout,
 		Accept:       func(x *session.Exchange) { s.accepted = append(s.accepted, x) },
 	})
-	if !h.sessions.add(s.session) {
+	if !h.sessions.add(s.session, s.call.request) {
 		return s.call.refuse(&Error{Cause: culvertv1.Cause_CAUSE_DRAINING, NotStarted: true})
 	}
 	defer h.sessions.remove(s.session)
@@ -229,22 +230,41 @@ func (c *sessionContext) Value(key any) any {
 // sessions are the sessions of a handler, so that they can be drained.
 type sessions struct {
 	mu       sync.Mutex
-	all      map[*session.Session]struct{}
+	all      map[*session.Session]*http.Server
+	servers  map[*http.Server]struct{} // that tell when they shut down
 	draining bool
 }
 
 // add reports false if no session may begin any more.
-func (s *sessions) add(one *session.Session) bool {
+func (s *sessions) add(one *session.Session, r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
 		return false
 	}
 	if s.all == nil {
-		s.all = make(map[*session.Session]struct{})
+		s.all, s.servers = make(map[*session.Session]*http.Server), make(map[*http.Server]struct{})
 	}
-	s.all[one] = struct{}{}
+	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+	s.all[one] = server
+	if _, told := s.servers[server]; server != nil && !told {
+		// It would wait for a session as for any request that runs, and that one for its
+		// client, which has no reason to end it.
+		s.servers[server] = struct{}{}
+		server.RegisterOnShutdown(func() { s.drainOf(server) })
+	}
 	return true
+}
+
+// drainOf drains the sessions of a server.
+func (s *sessions) drainOf(server *http.Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for one, its := range s.all {
+		if its == server {
+			one.Drain()
+		}
+	}
 }
 
 func (s *sessions) remove(one *session.Session) {

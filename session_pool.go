@@ -41,8 +41,9 @@ const (
 	// opened as long as there is a processor for each: what a session sends and
 	// receives is in order, so that one keeps little more than one of them busy.
 	sharedSession = 32
-	// busySession is the same for sessions beyond that.
-	busySession = 256
+	// busySession is the same for sessions beyond that. What so many keep that are
+	// not read leaves a session room for others.
+	busySession = 128
 	// maxSessions bounds the sessions of a transport that take new exchanges.
 	maxSessions = 16
 	// adviceAge is how long the word of a server that does not recommend sessions
@@ -50,16 +51,17 @@ const (
 	adviceAge = 5 * time.Minute
 )
 
-// get returns the session with the fewest exchanges that takes more; avoid are
-// those that have said that they do not.
+// get returns the session with the fewest exchanges that takes more, before those
+// that are crowded with what nobody reads; avoid are those that have said that they
+// take none.
 func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *clientSession {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var best *clientSession
-	load, count := 0, 0
+	load, full, count := 0, false, 0
 	keep := p.sessions[:0]
 	for _, s := range p.sessions {
-		n, open := s.session.Load()
+		n, open, crowded := s.session.Load()
 		if !open {
 			continue // it ends by itself
 		}
@@ -68,13 +70,13 @@ func (p *sessionPool) get(inbound *bridge.Inbound, avoid ...*clientSession) *cli
 		if slices.Contains(avoid, s) {
 			continue
 		}
-		if best == nil || n < load {
-			best, load = s, n
+		if best == nil || full && !crowded || full == crowded && n < load {
+			best, load, full = s, n, crowded
 		}
 	}
 	clear(p.sessions[len(keep):])
 	p.sessions = keep
-	if best == nil || load >= enough(count) && count < maxSessions {
+	if best == nil || (full || load >= enough(count)) && count < maxSessions {
 		best = p.add(inbound)
 	}
 	return best
@@ -166,7 +168,7 @@ func (p *sessionPool) closeIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.sessions {
-		if n, _ := s.session.Load(); n == 0 {
+		if n, _, _ := s.session.Load(); n == 0 {
 			s.session.Close()
 		}
 	}

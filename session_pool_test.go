@@ -16,10 +16,12 @@ import (
 	"github.com/culvert-http/culvert"
 )
 
-// countingRig is a rig that counts the RPCs of each method.
+// countingRig is a rig that counts the RPCs of each method, and the connections
+// that carry sessions.
 type countingRig struct {
 	*rig
 	sessions, exchanges atomic.Int64
+	conns               sync.Map
 }
 
 func newCountingRig(t *testing.T, app http.Handler, handlerOpts []culvert.HandlerOption, opts ...culvert.TransportOption) *countingRig {
@@ -30,6 +32,7 @@ func newCountingRig(t *testing.T, app http.Handler, handlerOpts []culvert.Handle
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/Session"):
 			c.sessions.Add(1)
+			c.conns.Store(r.RemoteAddr, nil)
 		case strings.HasSuffix(r.URL.Path, "/Exchange"):
 			c.exchanges.Add(1)
 		}
@@ -66,7 +69,7 @@ func TestSessionsThatAgeAreReplaced(t *testing.T) {
 func TestManyExchangesOpenAnotherSession(t *testing.T) {
 	// A session takes 100 exchanges before its server has said how many it takes, so
 	// that there may be more than two.
-	if got := sessionsOf(t, 300); got < 2 || got > max(4, int64(runtime.GOMAXPROCS(0))) {
+	if got := sessionsOf(t, 300); got < 2 || got > max(4, runtime.GOMAXPROCS(0)) {
 		t.Errorf("%d sessions, want 2 to 4, or one for each processor", got)
 	}
 }
@@ -76,15 +79,16 @@ func TestSessionsUseTheProcessorsThatThereAre(t *testing.T) {
 	for _, processors := range []int{1, 2} {
 		t.Run(fmt.Sprint(processors), func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-			if got := sessionsOf(t, 40); got != int64(processors) {
+			if got := sessionsOf(t, 40); got != processors {
 				t.Errorf("%d sessions of 40 exchanges on %d processors", got, processors)
 			}
 		})
 	}
 }
 
-// sessionsOf returns how many sessions carry so many exchanges at once.
-func sessionsOf(t *testing.T, most int) int64 {
+// sessionsOf returns how many sessions, each on its connection, carry so many
+// exchanges at once.
+func sessionsOf(t *testing.T, most int) int {
 	t.Helper()
 	var entered sync.WaitGroup
 	entered.Add(most)
@@ -107,7 +111,9 @@ func sessionsOf(t *testing.T, most int) int64 {
 	entered.Wait()
 	close(leave)
 	all.Wait()
-	return r.sessions.Load()
+	count := 0
+	r.conns.Range(func(any, any) bool { count++; return true })
+	return count
 }
 
 // What is more than one connection may have goes to a session on another.
@@ -144,6 +150,31 @@ func TestSessionsMoveBeyondTheServersLimit(t *testing.T) {
 		if n > limit {
 			t.Errorf("%d exchanges on connection %s, want %d at most", n, conn, limit)
 		}
+	}
+}
+
+// New exchanges do not go where much is unread, and those that are not read are
+// not lost.
+func TestCrowdedSessionsAreLeftAlone(t *testing.T) {
+	r := newCountingRig(t, neighbourApp(), nil,
+		culvert.WithMethod(culvert.MethodSession), culvert.WithMaxSessionBytes(8<<20))
+	unread := make([]*http.Response, 60) // windows of 256 KiB: more than one session keeps
+	for i := range unread {
+		unread[i] = r.get(t, "/endless")
+	}
+	for deadline := time.Now().Add(20 * time.Second); r.sessions.Load() < 3; {
+		if got := readBody(t, r.get(t, "/small")); got != "hello world" {
+			t.Fatalf("got %q", got)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions", r.sessions.Load())
+		}
+	}
+	for i, resp := range unread {
+		if n, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+			t.Errorf("response %d ended after %d bytes: %v", i, n, err)
+		}
+		_ = resp.Body.Close()
 	}
 }
 
@@ -226,6 +257,34 @@ func TestShutdownDrainsSessions(t *testing.T) {
 	close(leave)
 	if got := <-body; got != "done" {
 		t.Errorf("what ran got %q", got)
+	}
+	if err := <-shut; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// TestServerShutdownEndsIdleSessions has the http.Server shut down, which knows of
+// no Handler to do that with.
+func TestServerShutdownEndsIdleSessions(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(started)
+			<-release
+		}
+		_, _ = io.WriteString(w, "hello")
+	}), culvert.WithMethod(culvert.MethodSession))
+	readBody(t, r.get(t, "/"))
+	slow := make(chan string, 1)
+	go func() { slow <- readBody(t, r.get(t, "/slow")) }()
+	<-started
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	shut := make(chan error, 1)
+	go func() { shut <- r.server.Config.Shutdown(ctx) }()
+	close(release)
+	if got := <-slow; got != "hello" {
+		t.Errorf("the exchange that ran got %q", got)
 	}
 	if err := <-shut; err != nil {
 		t.Errorf("Shutdown: %v", err)

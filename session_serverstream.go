@@ -26,6 +26,9 @@ type sessionStream struct {
 func (s *sessionStream) Receive(frame *culvertv1.RequestFrame) error {
 	s.reader.Release()
 	part, err := s.exchange.Receive()
+	if err == session.ErrPaused {
+		return bridge.ErrPaused
+	}
 	if err != nil {
 		return sessionError(err)
 	}
@@ -107,13 +110,19 @@ func (m *partMeta) release() {
 // InterruptReceive implements bridge.ServerStream.
 func (s *sessionStream) InterruptReceive() { s.exchange.InterruptReceive() }
 
+// PauseReceive implements bridge.PausingStream.
+func (s *sessionStream) PauseReceive() { s.exchange.PauseReceive() }
+
 // InterruptSend implements bridge.ServerStream.
 func (s *sessionStream) InterruptSend() { s.exchange.InterruptSend() }
 
 // OnEnd implements bridge.MultiplexedStream.
 func (s *sessionStream) OnEnd(ender interface{ End(err error) }) { s.exchange.OnReset(ender) }
 
-var _ bridge.MultiplexedStream = (*sessionStream)(nil)
+var (
+	_ bridge.MultiplexedStream = (*sessionStream)(nil)
+	_ bridge.PausingStream     = (*sessionStream)(nil)
+)
 
 // sessionError is what the bridge makes of an error of a session.
 func sessionError(err error) error {

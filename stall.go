@@ -1,165 +1,177 @@
 package culvert
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
-// stallChunk is how much is written under one deadline: a client that takes less
-// than that in the time of a stall is taken for one that has stopped.
+// stallChunk is how much is written under one watch, or up to twice as much: a
+// client that takes less than that in the time of a stall is taken for one that
+// has stopped.
 const stallChunk = 64 << 10
 
-// stallWatch interrupts what waits for a client that does not read.
+// stalls are the bound on the time in which nothing is taken of what is written,
+// for all who write. The zero value is no bound.
+type stalls struct {
+	timeout time.Duration
+	ticks   timeout.Queue[stallWatch]
+}
+
+// stallTicks is how often a writer is looked at in the time of a stall. It costs
+// nothing while it writes.
+const stallTicks = 4
+
+// stallWatch interrupts writes that wait for one who does not read: after the time
+// of a stall, and at most a quarter of that later. Most writes wait for nobody, and
+// there are many of them: they neither touch a timer nor ask for the time.
 type stallWatch struct {
-	timeout time.Duration // 0 means never
-	waits   interface{ interrupt() }
-	stalled atomic.Bool
+	stalls *stalls
+	writer interface{ interruptWrites() } // called with mu held
 
-	mu     sync.Mutex // guards what follows
-	writes int        // that have begun and not ended
-	timer  *time.Timer
+	// writes counts those that run, and changes with each beginning and end: see
+	// writing.
+	writes      atomic.Uint64
+	interrupted atomic.Bool
+
+	mu   sync.Mutex // guards what follows
+	tick timeout.Timeout[stallWatch]
+	seen uint64 // of writes, at the last tick
+	same int    // ticks since it changed
+	over bool
 }
 
-// begin begins a write.
-func (s *stallWatch) begin() {
-	if s.timeout == 0 {
-		return
+// start begins to watch over the writes of a writer, until stop.
+func (s *stallWatch) start(stalls *stalls, writer interface{ interruptWrites() }) {
+	s.stalls, s.writer = stalls, writer
+	s.again()
+}
+
+// writing is what a write adds to the count of those that run, and takes away
+// again; oneMore is what both add, so that the count is not the same afterwards.
+const (
+	writing = 1
+	oneMore = 1 << 16
+)
+
+func (s *stallWatch) begin() { s.writes.Add(oneMore + writing) }
+func (s *stallWatch) end()   { s.writes.Add(oneMore - writing) }
+
+// again has the writer looked at after a while.
+func (s *stallWatch) again() {
+	if s.stalls.timeout > 0 {
+		s.stalls.ticks.Start(&s.tick, max(s.stalls.timeout/stallTicks, 1), s, (*stallWatch).look)
 	}
+}
+
+// look sees whether a write has made no progress for the time of a stall.
+func (s *stallWatch) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.writes++
-	if s.timer != nil {
-		s.timer.Reset(s.timeout)
+	if s.over {
 		return
 	}
-	s.timer = time.AfterFunc(s.timeout, s.expire)
+	writes := s.writes.Load()
+	if s.same++; writes != s.seen || writes%oneMore == 0 {
+		s.seen, s.same = writes, 0
+	}
+	if s.same >= stallTicks {
+		s.same = 0
+		s.interrupted.Store(true)
+		go s.interrupt()
+	}
+	s.again()
 }
 
-// end ends it.
-func (s *stallWatch) end() {
-	if s.timeout == 0 {
-		return
-	}
+// interrupt ends the writes that wait.
+func (s *stallWatch) interrupt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.writes--; s.writes == 0 {
-		s.timer.Stop()
+	if !s.over {
+		s.writer.interruptWrites()
 	}
 }
 
-// expire runs in the timer's goroutine.
-func (s *stallWatch) expire() {
+// stop ends the watch: what is written is not interrupted any more.
+func (s *stallWatch) stop() {
 	s.mu.Lock()
-	writing := s.writes > 0
-	s.mu.Unlock()
-	if writing {
-		s.stalled.Store(true)
-		s.waits.interrupt()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.stalls != nil && s.stalls.timeout > 0 {
+		s.stalls.ticks.Stop(&s.tick)
 	}
 }
+
+// stalled reports whether writes were interrupted.
+func (s *stallWatch) stalled() bool { return s.interrupted.Load() }
 
 // stallWriter is a ResponseWriter of net/http whose writes are interrupted when
 // the client takes nothing of them. An interrupted write fails, and so do those
 // after it.
 type stallWriter struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	watch   stallWatch
+	stallWatch
+
+	control http.ResponseController
 	http1   bool
 	pending atomic.Bool // something was written and not flushed
-	bounded bool        // by a deadline, to its end
-
-	mu       sync.Mutex // guards finished
-	finished bool
 }
 
-func newStallWriter(w http.ResponseWriter, r *http.Request, timeout time.Duration) *stallWriter {
-	s := new(stallWriter)
-	s.init(w, r, timeout)
-	return s
-}
-
-func (s *stallWriter) init(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
-	s.ResponseWriter, s.control = w, http.NewResponseController(w)
-	s.watch.timeout, s.watch.waits = timeout, s
+// watch begins to watch over the writes of w, until finish.
+func (s *stallWriter) watch(w http.ResponseWriter, r *http.Request, stalls *stalls) {
+	s.ResponseWriter, s.control = w, *http.NewResponseController(w)
 	s.http1 = r.ProtoMajor < 2
+	s.start(stalls, s)
 }
 
-// interrupt ends the write that waits.
-func (s *stallWriter) interrupt() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.finished { // net/http's writers do not survive their handlers
-		_ = s.control.SetWriteDeadline(inThePast)
-	}
-}
-
-// boundRest puts all that is left to be written under one deadline, to net/http's
-// own writes after the handler: for a response that is short and there as a whole.
-// It does nothing in HTTP/2, where each write has one of its own.
-func (s *stallWriter) boundRest() {
-	if s.http1 && s.watch.timeout > 0 && !s.stalled() {
-		s.bounded = s.control.SetWriteDeadline(time.Now().Add(s.watch.timeout)) == nil
-	}
-}
+// interruptWrites ends the write that waits. net/http's writers do not survive
+// their handlers.
+func (s *stallWriter) interruptWrites() { _ = s.control.SetWriteDeadline(inThePast) }
 
 // finish is called when the handler is about to return. It leaves a deadline for
 // what net/http has still to write then, and takes away again when it has; in
 // HTTP/2 the end of a stream needs no credit.
 func (s *stallWriter) finish() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.finished = true
-	if s.bounded {
-		return
-	}
-	if (s.http1 || s.pending.Load()) && s.watch.timeout > 0 && !s.stalled() {
-		_ = s.control.SetWriteDeadline(time.Now().Add(s.watch.timeout))
+	s.stop()
+	if (s.http1 || s.pending.Load()) && s.stalls.timeout > 0 && !s.stalled() {
+		_ = s.control.SetWriteDeadline(time.Now().Add(s.stalls.timeout))
 	}
 }
-
-// stalled reports whether a write was interrupted.
-func (s *stallWriter) stalled() bool { return s.watch.stalled.Load() }
 
 // WriteHeader implements http.ResponseWriter. Interim responses are written at
 // once.
 func (s *stallWriter) WriteHeader(status int) {
-	if !s.bounded {
-		s.watch.begin()
-		defer s.watch.end()
-	}
+	s.begin()
+	defer s.end()
 	s.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (s *stallWriter) Write(p []byte) (n int, err error) {
-	s.pending.Store(true)
-	if s.bounded {
-		n, err = s.ResponseWriter.Write(p)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			s.watch.stalled.Store(true)
-		}
-		return n, err
+	if !s.pending.Load() {
+		s.pending.Store(true)
 	}
-	for first := true; err == nil && (first || n < len(p)); first = false {
+	for len(p)-n >= 2*stallChunk && err == nil {
 		var m int
-		m, err = s.writeChunk(p[n:min(len(p), n+stallChunk)])
+		m, err = s.writeChunk(p[n : n+stallChunk])
 		n += m
 	}
-	return n, err
+	if err != nil {
+		return n, err
+	}
+	m, err := s.writeChunk(p[n:])
+	return n + m, err
 }
 
 func (s *stallWriter) writeChunk(p []byte) (int, error) {
-	s.watch.begin()
-	defer s.watch.end()
+	s.begin()
+	defer s.end()
 	return s.ResponseWriter.Write(p)
 }
 
@@ -168,8 +180,8 @@ func (s *stallWriter) Flush() { _ = s.FlushError() }
 
 // FlushError sends what was written.
 func (s *stallWriter) FlushError() error {
-	s.watch.begin()
-	defer s.watch.end()
+	s.begin()
+	defer s.end()
 	err := s.control.Flush()
 	s.pending.Store(err != nil)
 	return err
@@ -191,21 +203,33 @@ func stalledFor(timeout time.Duration) *Error {
 // nothing of what is written to it.
 type stallConn struct {
 	net.Conn
-	timeout time.Duration
+	stallWatch
 }
 
+// newStallConn returns a connection that has to be stopped.
+func newStallConn(conn net.Conn, stalls *stalls) *stallConn {
+	c := &stallConn{Conn: conn}
+	c.start(stalls, c)
+	return c
+}
+
+func (c *stallConn) interruptWrites() { _ = c.SetWriteDeadline(inThePast) }
+
 // Write implements net.Conn.
-func (c stallConn) Write(p []byte) (n int, err error) {
+func (c *stallConn) Write(p []byte) (n int, err error) {
 	for first := true; err == nil && (first || n < len(p)); first = false {
-		if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-			return n, err
-		}
 		var m int
-		m, err = c.Conn.Write(p[n:min(len(p), n+stallChunk)])
+		m, err = c.writeChunk(p[n:min(len(p), n+stallChunk)])
 		n += m
 	}
 	return n, err
 }
 
+func (c *stallConn) writeChunk(p []byte) (int, error) {
+	c.begin()
+	defer c.end()
+	return c.Conn.Write(p)
+}
+
 // CloseWrite ends what is sent, and leaves what is received.
-func (c stallConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *stallConn) CloseWrite() error { return closeWrite(c.Conn) }

@@ -88,7 +88,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.send(req.Context(), request)
+	return t.send(request)
 }
 
 // pass is RoundTrip for a request that a gateway has received, has no body, and
@@ -98,12 +98,12 @@ func (t *Transport) pass(ctx context.Context, received *http.Request, passage *b
 	if err != nil {
 		return nil, err
 	}
-	return t.send(ctx, request)
+	return t.send(request)
 }
 
 // send sends a request by the RPC that suits it.
-func (t *Transport) send(ctx context.Context, request *bridge.ClientRequest) (*http.Response, error) {
-	rpcs, err := t.server.rpcs(ctx)
+func (t *Transport) send(request *bridge.ClientRequest) (*http.Response, error) {
+	rpcs, err := t.server.rpcs(request.Context())
 	if err != nil {
 		request.Discard()
 		return nil, err

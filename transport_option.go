@@ -40,6 +40,7 @@ type transportConfig struct {
 	maxHeadBytes    int
 	maxFields       int
 	maxBodyBytes    int
+	maxSessionBytes int
 	continueTimeout time.Duration
 	tries           int
 	header          http.Header
@@ -87,6 +88,7 @@ func newTransportConfig(opts []TransportOption) (*transportConfig, error) {
 		maxHeadBytes:    DefaultMaxResponseHeadBytes,
 		maxFields:       DefaultMaxResponseFields,
 		maxBodyBytes:    DefaultMaxBodyBytes,
+		maxSessionBytes: DefaultMaxSessionBytes,
 		continueTimeout: DefaultExpectContinueTimeout,
 		tries:           DefaultTries,
 	}
@@ -117,6 +119,8 @@ func (c *transportConfig) validate() error {
 		return fmt.Errorf("WithMaxResponseHead: %d bytes, %d fields", c.maxHeadBytes, c.maxFields)
 	case c.maxBodyBytes <= 0:
 		return fmt.Errorf("WithMaxBufferedBytes: %d is not positive", c.maxBodyBytes)
+	case c.maxSessionBytes <= 0:
+		return fmt.Errorf("WithMaxSessionBytes: %d is not positive", c.maxSessionBytes)
 	case c.continueTimeout < 0:
 		return fmt.Errorf("WithExpectContinueTimeout: %s is negative", c.continueTimeout)
 	case c.tries <= 0:

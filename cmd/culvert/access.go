@@ -60,8 +60,7 @@ func (f *accessFlags) jwtConfig() auth.JWTConfig {
 }
 
 func (f *accessFlags) validate(secured bool) error {
-	switch {
-	case f.JWTKeys == "" && (f.JWTIssuer != "" || len(f.JWTAudience) > 0):
+	if f.JWTKeys == "" && (f.JWTIssuer != "" || len(f.JWTAudience) > 0) {
 		return errors.New("--jwt-issuer and --jwt-audience need --jwt-keys")
 	}
 	if err := f.certificateFlags.validate(secured); err != nil {

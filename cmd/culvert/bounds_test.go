@@ -24,6 +24,7 @@ var boundTests = map[string]func(*testing.T){
 	"serve/stall-timeout":          testStallTimeout,
 	"serve/max-duration":           testMaxDuration,
 	"serve/session-age":            testSessionAge,
+	"serve/max-session-bytes":      testMaxSessionBytes,
 
 	"serve/max-conns":           func(t *testing.T) { testMaxConns(t, startBoundServe) },
 	"serve/max-conns-per-peer":  func(t *testing.T) { testMaxConnsPerPeer(t, startBoundServe) },
@@ -41,6 +42,8 @@ var boundTests = map[string]func(*testing.T){
 	"gateway/idle-timeout":     testGatewayIdleTimeout,
 	"gateway/stall-timeout":    testGatewayStallTimeout,
 	"gateway/max-duration":     testGatewayMaxDuration,
+
+	"gateway/max-session-bytes": testGatewayMaxSessionBytes,
 
 	"gateway/max-conns":           func(t *testing.T) { testMaxConns(t, startBoundGateway) },
 	"gateway/max-conns-per-peer":  func(t *testing.T) { testMaxConnsPerPeer(t, startBoundGateway) },

@@ -63,6 +63,12 @@ Examples:
     curl -x http://127.0.0.1:8081 http://app.localhost/get`
 }
 
+// transportOptions are the bounds of the gateway's transport: it has sessions that
+// many share, as a single call has not.
+func (c *gatewayCommand) transportOptions() []culvert.TransportOption {
+	return append(c.boundFlags.transportOptions(), culvert.WithMaxSessionBytes(c.count("max-session-bytes")))
+}
+
 // Validate has the parser refuse what makes no sense.
 func (c *gatewayCommand) Validate() error {
 	if c.Grace < 0 {

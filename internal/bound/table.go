@@ -100,6 +100,12 @@ var serveRows = []Row{
 		Option: "culvert.WithSessionAge",
 		Excess: "the session drains: its exchanges finish, new ones go to another",
 	},
+	{
+		Command: "serve", Flag: "max-session-bytes", Unit: Bytes, Default: culvert.DefaultMaxSessionBytes,
+		What:   "Bound of what a session keeps of requests that the application has not read, and one frame more; at least 8MiB",
+		Option: "culvert.WithMaxSessionBytes",
+		Excess: "the client waits; what was not read for longest is reset if all wait: `TOO_MANY_EXCHANGES`",
+	},
 }
 
 // gatewayRows are the bounds of requests, which the gateway keeps.
@@ -153,6 +159,12 @@ var gatewayRows = []Row{
 		What:   "Bound of the whole time of a request, and of an upgraded connection",
 		Option: "culvert.WithGatewayMaxDuration",
 		Excess: "504, or the response is cut",
+	},
+	{
+		Command: "gateway", Flag: "max-session-bytes", Unit: Bytes, Default: culvert.DefaultMaxSessionBytes,
+		What:   "Bound of what a session keeps of responses that clients have not read, and one frame more; at least 8MiB",
+		Option: "culvert.WithMaxSessionBytes",
+		Excess: "another session is begun, of 16 at most; the server waits; what was not read for longest is cut if all wait",
 	},
 }
 

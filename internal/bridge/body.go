@@ -81,6 +81,7 @@ func (b *requestBody) receive() {
 		b.err = os.ErrDeadlineExceeded
 		return
 	}
+	b.exchange.await()
 	b.exchange.idle.wait()
 	frame, tunnelErr := b.frames.next()
 	b.exchange.idle.moved()

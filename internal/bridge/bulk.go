@@ -51,17 +51,19 @@ type bulkWriter struct {
 	err  error      // sticky
 }
 
-// newBulkWriter returns nil if the stream does not gain by it, or too many write
-// in bulk.
+// newBulkWriter returns nil if the stream does not gain by it, or the handler has
+// waited for its client between two writes, or too many write in bulk.
 func newBulkWriter(w *response) *bulkWriter {
-	if _, ok := w.exchange.stream.(BulkSender); !ok || w.isHead() {
+	if _, ok := w.exchange.stream.(BulkSender); !ok || w.isHead() || w.exchange.awaited.Swap(false) {
 		return nil
 	}
 	room := newBulkRoom()
 	if room == nil {
 		return nil
 	}
-	return &bulkWriter{response: w, room: room}
+	b := &bulkWriter{response: w, room: room}
+	w.exchange.bulk.Store(b)
+	return b
 }
 
 // write takes p, as long as it is not over, and returns what it did not take.
@@ -75,7 +77,7 @@ func (b *bulkWriter) write(p []byte) (rest []byte, err error) {
 		n := copy(b.room[BulkHeadroom+b.size:], p)
 		b.size += n
 		if p = p[n:]; b.size == MaxData {
-			b.timer.Stop()
+			b.stopTimer()
 			b.err = b.send()
 		}
 	}
@@ -116,6 +118,18 @@ func (b *bulkWriter) expire() {
 func (b *bulkWriter) leave() {
 	b.room.release()
 	b.room = nil
+}
+
+// hurry has what there is sent soon, because the client is waited for, who may
+// wait for it. It does not wait for the client to take it.
+func (b *bulkWriter) hurry() {
+	if !b.mu.TryLock() {
+		return // it is being sent
+	}
+	defer b.mu.Unlock()
+	if b.room != nil && b.size > 0 {
+		b.timer.Reset(0)
+	}
 }
 
 // flush sends what there is, and is the end.
@@ -163,5 +177,13 @@ func (b *bulkWriter) release() {
 	if b.last != nil {
 		b.last.release()
 		b.last = nil
+	}
+}
+
+// await says that the client is going to be waited for.
+func (e *exchange) await() {
+	e.awaited.Store(true)
+	if bulk := e.bulk.Load(); bulk != nil {
+		bulk.hurry()
 	}
 }

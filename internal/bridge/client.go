@@ -6,6 +6,7 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
 // Client carries out exchanges for a RoundTripper. Its methods may be called
@@ -25,7 +26,7 @@ type Client struct {
 	// Backoff is the time before the second try. It doubles from try to try.
 	Backoff time.Duration
 
-	drains, watches timeouts[clientExchange]
+	drains, watches timeout.Queue[clientExchange]
 }
 
 // Carrier is an RPC method that exchanges can be carried by.

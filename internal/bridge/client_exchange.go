@@ -10,6 +10,7 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
 // drainTimeout bounds how long the end of an RPC is waited for after the end of
@@ -27,9 +28,9 @@ type clientExchange struct {
 	ctx     context.Context //nolint:containedctx // an exchange is as long as its context
 	trace   clientTrace
 	frames  clientFrames
-	timeout timeout[clientExchange]
+	timeout timeout.Timeout[clientExchange]
 
-	watching timeout[clientExchange] // until ctx is watched
+	watching timeout.Timeout[clientExchange] // until ctx is watched
 
 	interims     int
 	interimBytes int
@@ -78,7 +79,7 @@ func (x *clientExchange) watch() {
 	x.unwatch = unwatched
 	switch {
 	case x.request.passer != nil && x.ctx.Err() == nil:
-		x.client.watches.start(&x.watching, watchDelay, x, (*clientExchange).watchNow)
+		x.client.watches.Start(&x.watching, watchDelay, x, (*clientExchange).watchNow)
 	case x.ctx.Done() != nil:
 		x.watchNow()
 	}
@@ -300,14 +301,45 @@ func (x *clientExchange) explain(err error) *Error {
 	x.mu.Lock()
 	failure := x.failure
 	x.mu.Unlock()
-	switch {
-	case failure != nil:
-		return failure
-	case x.ctx.Err() != nil && x.request.Upgrade() == "":
-		return contextError(x.ctx)
-	default:
+	if failure != nil {
+		return x.atDeadline(failure)
+	}
+	if x.request.Upgrade() != "" {
 		return streamError(err)
 	}
+	if x.ctx.Err() != nil {
+		return x.atDeadline(contextError(x.ctx))
+	}
+	return x.atDeadline(streamError(err))
+}
+
+// deadlineSlack is how far a deadline of the caller's may be off elsewhere: what is
+// sent of it is whole milliseconds, and others notice sooner or later.
+const deadlineSlack = 20 * time.Millisecond
+
+// atDeadline returns err, if it is that of a deadline not before the caller's own
+// has passed, for the server's clock can be ahead of it: who finds that his time is
+// over looks at his context, and an http.Client whether its Timeout has closed
+// Cancel.
+func (x *clientExchange) atDeadline(err *Error) *Error {
+	deadline, ok := x.ctx.Deadline()
+	if !ok || err.Cause != culvertv1.Cause_CAUSE_DEADLINE_EXCEEDED || time.Until(deadline) > deadlineSlack {
+		return err
+	}
+	timer := time.NewTimer(max(time.Until(deadline), 0) + deadlineSlack)
+	defer timer.Stop()
+	select {
+	case <-x.ctx.Done():
+	case <-timer.C:
+		return err
+	}
+	if cancel := x.request.request.Cancel; cancel != nil {
+		select {
+		case <-cancel:
+		case <-timer.C:
+		}
+	}
+	return contextError(x.ctx)
 }
 
 // drain waits for the end of the RPC, so that the server is not told of a
@@ -318,8 +350,8 @@ func (x *clientExchange) drain() *Error {
 	if x.carrier.Multiplexed || x.sender != nil && !x.sender.isDone() {
 		return nil // a session sees what follows the end
 	}
-	x.client.drains.start(&x.timeout, drainTimeout, x, func(x *clientExchange) { x.stream.Interrupt() })
-	defer x.client.drains.stop(&x.timeout)
+	x.client.drains.Start(&x.timeout, drainTimeout, x, func(x *clientExchange) { x.stream.Interrupt() })
+	defer x.client.drains.Stop(&x.timeout)
 	err := x.frames.end()
 	if err != nil && err.Cause == culvertv1.Cause_CAUSE_MALFORMED_RESPONSE && !err.Remote {
 		return err
@@ -330,13 +362,14 @@ func (x *clientExchange) drain() *Error {
 // release lets go of all that the exchange holds.
 func (x *clientExchange) release() {
 	if x.request.passer != nil {
-		x.client.watches.stop(&x.watching)
+		x.client.watches.Stop(&x.watching)
 	}
 	x.mu.Lock()
 	x.released = true
 	stream, sender, unwatch := x.stream, x.sender, x.unwatch
 	x.mu.Unlock()
 	unwatch()
+	x.request.end()
 	if stream != nil {
 		stream.Interrupt()
 	}

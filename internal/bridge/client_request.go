@@ -19,7 +19,8 @@ import (
 // ClientRequest is a request on its way into the tunnel.
 type ClientRequest struct {
 	request *http.Request
-	ctx     context.Context //nolint:containedctx // of the exchange
+	ctx     context.Context    //nolint:containedctx // the request's, which Request.Cancel ends too
+	over    context.CancelFunc // nil if there is no Request.Cancel
 	inbound *Inbound
 	passed  inboundContext         // of a request that a gateway passes on
 	passer  Passer                 // of such a request, else nil
@@ -49,8 +50,31 @@ func NewClientRequest(req *http.Request) (*ClientRequest, error) {
 	}
 	r.addFields()
 	r.frame.Head = &r.head
+	if req.Cancel != nil {
+		r.ctx, r.over = withCancel(r.ctx, req.Cancel)
+	}
 	return r, nil
 }
+
+// errRequestCanceled is why a request ends whose Cancel was closed, in the words of
+// net/http.
+var errRequestCanceled = errors.New("request canceled")
+
+// withCancel returns a context that ends with ctx, and when cancel is closed.
+func withCancel(ctx context.Context, cancel <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-cancel:
+			end(errRequestCanceled)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { end(nil) }
+}
+
+// Context returns the context of the request, which its Cancel ends too.
+func (r *ClientRequest) Context() context.Context { return r.ctx }
 
 // Upgrade returns the protocol that the request asks to upgrade to, "" for none.
 func (r *ClientRequest) Upgrade() string { return r.head.GetUpgrade() }
@@ -72,7 +96,17 @@ func (r *ClientRequest) sent() {
 }
 
 // Discard gives up a request that was not sent.
-func (r *ClientRequest) Discard() { r.body.close() }
+func (r *ClientRequest) Discard() {
+	r.body.close()
+	r.end()
+}
+
+// end says that nothing asks for the context any more.
+func (r *ClientRequest) end() {
+	if r.over != nil {
+		r.over()
+	}
+}
 
 // checkRequest returns what net/http's transport would refuse req for.
 func checkRequest(req *http.Request) error {

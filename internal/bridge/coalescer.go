@@ -71,6 +71,7 @@ func (c *coalescer) write(w *response, p []byte) error {
 		if bulk := newBulkWriter(w); bulk != nil {
 			return c.begin(bulk, p)
 		}
+		c.direct = 0
 	}
 	if len(c.data) > 0 {
 		fill := min(len(p), cap(c.data)-len(c.data))

@@ -17,7 +17,9 @@ type exchangeContext struct {
 	deadline time.Time // zero if there is none
 
 	mu     sync.Mutex // guards what follows
-	done   chan struct{}
+	done   <-chan struct{}
+	finish func()          // closes done, once there is one
+	trunk  context.Context //nolint:containedctx // what the contexts below this one hang on, if it has no deadline
 	err    error
 	timer  *time.Timer
 	unlink func() bool
@@ -28,23 +30,28 @@ type exchangeContext struct {
 type afterEnd struct{ run func() }
 
 // begin starts the context. A timeout of 0 means none. A parent may end meanwhile,
-// and is told to this one on another goroutine.
+// and is told to this one on another goroutine, if somebody waits.
 func (c *exchangeContext) begin(parent context.Context, timeout time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parent = parent
 	c.deadline, _ = parent.Deadline()
-	if parent.Done() != nil {
-		c.unlink = context.AfterFunc(parent, func() { c.End(parent.Err()) })
-	}
 	if timeout == 0 {
 		return
 	}
 	if at := time.Now().Add(timeout); c.deadline.IsZero() || at.Before(c.deadline) {
 		c.deadline = at
 	}
+	c.link() // so that no timer runs on, which the client has chosen
 	if c.err == nil {
 		c.timer = time.AfterFunc(timeout, func() { c.End(context.DeadlineExceeded) })
+	}
+}
+
+// link has the parent's end told to this context, for those who wait for it.
+func (c *exchangeContext) link() {
+	if c.unlink == nil && c.parent.Done() != nil {
+		c.unlink = context.AfterFunc(c.parent, func() { c.End(c.parent.Err()) })
 	}
 }
 
@@ -64,7 +71,7 @@ func (c *exchangeContext) end(err error) {
 		c.err = context.DeadlineExceeded
 	}
 	if c.done != nil {
-		close(c.done)
+		c.finish()
 	}
 	for f := range c.after {
 		go f.run()
@@ -86,13 +93,40 @@ func (c *exchangeContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
-		c.done = make(chan struct{})
+		c.open()
 		if c.err != nil {
-			close(c.done)
+			c.finish()
+		} else {
+			c.link()
 		}
 	}
 	return c.done
 }
+
+// open makes what shows the end. Without a deadline that is a context of package
+// context's own: many contexts may come and go below this one, one for each message
+// of a WebSocket, and below its own they cost half as much.
+func (c *exchangeContext) open() {
+	if c.deadline.IsZero() {
+		trunk, cancel := context.WithCancelCause(context.Background())
+		c.trunk, c.done = trunk, trunk.Done()
+		c.finish = func() { cancel(context.Cause(endedContext{c.parent, c.err})) }
+		return
+	}
+	done := make(chan struct{})
+	c.done = done
+	c.finish = func() { close(done) }
+}
+
+// endedContext is a context as it is when it has ended, for the cause that its
+// parent may have for that.
+type endedContext struct {
+	context.Context //nolint:containedctx // this is one
+	err             error
+}
+
+// Err implements context.Context.
+func (c endedContext) Err() error { return c.err }
 
 // Err implements context.Context. Who has seen the parent end sees this one end.
 func (c *exchangeContext) Err() error {
@@ -114,6 +148,14 @@ func (c *exchangeContext) Value(key any) any {
 	case trustedKey{}:
 		return c.exchange.origin.Trusted
 	}
+	c.mu.Lock()
+	trunk := c.trunk
+	c.mu.Unlock()
+	if trunk != nil {
+		if value := trunk.Value(key); value != nil { // it knows nothing but itself
+			return value
+		}
+	}
 	return c.parent.Value(key)
 }
 
@@ -132,6 +174,7 @@ func (c *exchangeContext) AfterFunc(f func()) (stop func() bool) {
 		c.after = make(map[*afterEnd]struct{})
 	}
 	c.after[one] = struct{}{}
+	c.link()
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()

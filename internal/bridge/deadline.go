@@ -35,6 +35,11 @@ func (d *deadline) set(at time.Time, interrupt func()) {
 	if at.IsZero() {
 		return
 	}
+	if !at.After(time.Now()) {
+		d.over = true
+		interrupt()
+		return
+	}
 	d.timer = time.AfterFunc(time.Until(at), func() {
 		d.mu.Lock()
 		d.over = true
@@ -44,6 +49,48 @@ func (d *deadline) set(at time.Time, interrupt func()) {
 }
 
 func (d *deadline) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+}
+
+// writeDeadline is a deadline that can be moved, also after it has passed. What is
+// being sent when it passes is interrupted, and that cannot be taken back.
+type writeDeadline struct {
+	at atomic.Pointer[time.Time] // nil if there is none
+
+	mu    sync.Mutex // guards timer
+	timer *time.Timer
+}
+
+func (d *writeDeadline) passed() bool {
+	at := d.at.Load()
+	return at != nil && !time.Now().Before(*at)
+}
+
+// set moves the deadline; the zero time takes it away.
+func (d *writeDeadline) set(at time.Time, interrupt func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	if at.IsZero() {
+		d.at.Store(nil)
+		return
+	}
+	d.at.Store(&at)
+	d.timer = time.AfterFunc(time.Until(at), func() {
+		if d.passed() { // it may have been moved meanwhile
+			interrupt()
+		}
+	})
+}
+
+func (d *writeDeadline) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer != nil {

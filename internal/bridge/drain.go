@@ -21,9 +21,9 @@ func (e *exchange) drain() *Error {
 		return nil
 	}
 	e.flushLast()
-	defer e.server.flushes.stop(&e.flush)
-	e.server.drains.start(&e.timeout, drainTime, e, (*exchange).interruptReceive)
-	defer e.server.drains.stop(&e.timeout)
+	defer e.server.flushes.Stop(&e.flush)
+	e.server.drains.Start(&e.timeout, drainTime, e, (*exchange).interruptReceive)
+	defer e.server.drains.Stop(&e.timeout)
 	for dropped := 0; dropped <= drainBytes; {
 		frame, err := body.frames.next()
 		if err == nil && frame != nil {
@@ -50,9 +50,9 @@ const flushTime = 250 * time.Microsecond
 func (e *exchange) flushLast() {
 	holding, ok := e.stream.(HoldingStream)
 	switch {
-	case !ok:
+	case !ok || !holding.Holds():
 	case e.body.frames.ended:
-		e.server.flushes.start(&e.flush, flushTime, e, func(e *exchange) { go e.flushHeld() })
+		e.server.flushes.Start(&e.flush, flushTime, e, func(e *exchange) { go e.flushHeld() })
 	default:
 		e.sending.Store(true)
 		holding.FlushLast()

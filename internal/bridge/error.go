@@ -64,10 +64,22 @@ func (e *Error) Is(target error) bool {
 	}
 }
 
-// Timeout reports whether a deadline passed, as net.Error has it.
+// Timeout reports whether a deadline passed, that of a connection to the server
+// too, as net.Error has it.
 func (e *Error) Timeout() bool {
-	return e.Cause == culvertv1.Cause_CAUSE_DEADLINE_EXCEEDED
+	if e.Cause == culvertv1.Cause_CAUSE_DEADLINE_EXCEEDED {
+		return true
+	}
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](e.Err)
+	return ok && timeout.Timeout()
 }
+
+// Temporary is what makes a [net.Error] of it, as which callers of net/http ask
+// for timeouts. It says what Timeout does, as a context.DeadlineExceeded does.
+func (e *Error) Temporary() bool { return e.Timeout() }
 
 // AsError finds the *Error in err's tree.
 func AsError(err error) (*Error, bool) {

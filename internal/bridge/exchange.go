@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
 // exchange is one request and its response on the server's side. It runs on the
@@ -32,9 +33,12 @@ type exchange struct {
 	trailers http.Header // of the request, until the handler has read its body
 
 	idle           idleWatch
-	timeout, flush timeout[exchange]
-	writeDeadline  deadline
+	timeout, flush timeout.Timeout[exchange]
+	writeDeadline  writeDeadline
 	awaitsContinue atomic.Bool
+
+	bulk    atomic.Pointer[bulkWriter]
+	awaited atomic.Bool // the client, for more of its request
 
 	failure atomic.Pointer[Error] // the first one, of the request or by Abort
 	conn    *hijackedConn         // after Hijack
@@ -114,8 +118,8 @@ func (e *exchange) receiveHead(ctx context.Context) (*culvertv1.RequestFrame, *E
 				return frame, err
 			}
 		}
-		e.server.heads.start(&e.timeout, e.server.HeadTimeout, e, (*exchange).interruptReceive)
-		defer e.server.heads.stop(&e.timeout)
+		e.server.heads.Start(&e.timeout, e.server.HeadTimeout, e, (*exchange).interruptReceive)
+		defer e.server.heads.Stop(&e.timeout)
 	}
 	began := time.Now()
 	frame, err := e.body.frames.next()
@@ -192,9 +196,12 @@ func (e *exchange) continueRequest() {
 
 // runHandler runs the inner handler, and keeps its panics.
 func (e *exchange) runHandler() {
+	returned := false
 	defer func() {
 		switch cause := recover(); {
-		case cause == nil:
+		case returned:
+		case cause == nil: // runtime.Goexit, or a panic with nil where GODEBUG has panicnil=1
+			e.fail(&Error{Cause: culvertv1.Cause_CAUSE_HANDLER_FAILED, Err: errors.New("handler has not returned")})
 		case cause == http.ErrAbortHandler:
 			e.fail(&Error{Cause: culvertv1.Cause_CAUSE_HANDLER_FAILED, Err: http.ErrAbortHandler})
 		default:
@@ -208,9 +215,10 @@ func (e *exchange) runHandler() {
 	}
 	if unmetExpectation(e.request) {
 		w.WriteHeader(http.StatusExpectationFailed)
-		return
+	} else {
+		e.server.Handler.ServeHTTP(w, e.request)
 	}
-	e.server.Handler.ServeHTTP(w, e.request)
+	returned = true
 }
 
 // finish sends what is left of the response and says how the exchange ended. The
@@ -253,7 +261,7 @@ func (e *exchange) failed() *Error {
 	e.sendMu.Lock()
 	defer e.sendMu.Unlock()
 	if e.sendErr != nil {
-		return receiveError(e.sendErr)
+		return sendError(e.sendErr, e.sentStatus != 0)
 	}
 	failure := e.failure.Load()
 	if failure == nil || e.sentStatus == 0 {
@@ -321,6 +329,11 @@ func endOf(ctx context.Context) (*Error, bool) {
 // client is woken up.
 func (e *exchange) expire() {
 	e.stream.InterruptReceive()
+	e.interruptSend()
+}
+
+// interruptSend ends what is being sent.
+func (e *exchange) interruptSend() {
 	if e.sending.Load() {
 		e.stream.InterruptSend()
 	}

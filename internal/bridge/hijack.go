@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -25,6 +24,9 @@ func (e *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	c := &hijackedConn{exchange: e, arrivals: newArrivals(), closed: make(chan struct{})}
+	if pausing, ok := e.stream.(PausingStream); ok {
+		c.arrivals.pause = pausing.PauseReceive
+	}
 	if e.response.status != 0 {
 		if err := e.response.buffer.flush(&e.response); err != nil {
 			return nil, nil, err
@@ -33,7 +35,9 @@ func (e *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	e.idle.stop()
 	e.conn = c
-	go c.receive()
+	if c.arrivals.pause == nil {
+		go c.receive()
+	}
 	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
 }
 
@@ -43,9 +47,10 @@ type hijackedConn struct {
 	exchange *exchange
 	arrivals *arrivals
 
-	mu       sync.Mutex // guards writing, held while sending
-	headDone bool       // a final head was sent; what is written from here on is data
-	head     []byte     // what was written of it so far
+	mu       sync.Mutex              // guards writing, held while sending
+	headDone bool                    // a final head was sent; what is written from here on is data
+	head     []byte                  // what was written of it so far
+	frame    culvertv1.ResponseFrame // that carries data
 	rest     *rawResponse
 	ended    bool
 
@@ -90,7 +95,43 @@ func (c *hijackedConn) lose(err *Error) {
 }
 
 // Read implements net.Conn.
-func (c *hijackedConn) Read(p []byte) (int, error) { return c.arrivals.read(p) }
+func (c *hijackedConn) Read(p []byte) (int, error) {
+	if c.arrivals.pause == nil {
+		return c.arrivals.read(p)
+	}
+	body := &c.exchange.body
+	body.mu.Lock()
+	defer body.mu.Unlock()
+	for {
+		if n, ready, err := c.arrivals.take(p); ready {
+			return n, err
+		}
+		c.receiveNext()
+	}
+}
+
+// receiveNext receives a frame on the goroutine that reads, so that it is the only
+// one that is woken for it. It may return without a frame.
+func (c *hijackedConn) receiveNext() {
+	body := &c.exchange.body
+	if body.ended {
+		c.arrivals.end(io.EOF)
+		return
+	}
+	frame, err := body.frames.next()
+	if err == ErrPaused {
+		return
+	}
+	if err == nil {
+		err = body.take(frame)
+	}
+	if err != nil {
+		c.lose(err)
+		return
+	}
+	body.read.Add(int64(len(body.rest)))
+	c.arrivals.set(body.rest)
+}
 
 // Write implements net.Conn.
 func (c *hijackedConn) Write(p []byte) (int, error) {
@@ -111,7 +152,10 @@ func (c *hijackedConn) Write(p []byte) (int, error) {
 func (c *hijackedConn) writeData(p []byte) error {
 	for len(p) > 0 {
 		part := p[:min(len(p), MaxData)]
-		if err := c.exchange.send(&culvertv1.ResponseFrame{Data: part}); err != nil {
+		c.frame.Data = part
+		err := c.exchange.send(&c.frame)
+		c.frame.Data = nil
+		if err != nil {
 			return err
 		}
 		p = p[len(part):]
@@ -190,6 +234,9 @@ func (c *hijackedConn) CloseWrite() error {
 		})
 		return nil
 	default:
+		if c.exchange.writeDeadline.passed() { // it is for writes; this is sent in any case
+			c.exchange.writeDeadline.set(time.Now().Add(drainTime), c.exchange.interruptSend)
+		}
 		return c.exchange.send(&culvertv1.ResponseFrame{End: true})
 	}
 }
@@ -259,7 +306,7 @@ func (c *hijackedConn) SetReadDeadline(at time.Time) error {
 // SetWriteDeadline implements net.Conn. A write that did not fit in time leaves
 // the connection unusable, as it does with TLS.
 func (c *hijackedConn) SetWriteDeadline(at time.Time) error {
-	c.exchange.writeDeadline.set(at, c.exchange.stream.InterruptSend)
+	c.exchange.writeDeadline.set(at, c.exchange.interruptSend)
 	return nil
 }
 
@@ -327,96 +374,4 @@ func copyRawResponse(e *exchange, from io.Reader) error {
 			return err
 		}
 	}
-}
-
-// arrivals hands over what was received, one frame at a time, to a reader whose
-// deadlines can be moved.
-type arrivals struct {
-	mu       sync.Mutex
-	changed  sync.Cond
-	data     []byte
-	err      error
-	over     bool // the deadline has passed
-	timer    *time.Timer
-	timerSeq int
-}
-
-func newArrivals() *arrivals {
-	a := &arrivals{}
-	a.changed.L = &a.mu
-	return a
-}
-
-// put hands over data and waits until it was read. It reports false if nobody
-// will.
-func (a *arrivals) put(data []byte) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.data = data
-	a.changed.Broadcast()
-	for len(a.data) > 0 && a.err == nil {
-		a.changed.Wait()
-	}
-	return a.err == nil
-}
-
-// end has all reads that come after the data return err. The first one counts,
-// but for net.ErrClosed, which is what everybody gets after Close.
-func (a *arrivals) end(err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.err == nil || errors.Is(err, net.ErrClosed) {
-		a.err = err
-	}
-	if a.timer != nil && errors.Is(err, net.ErrClosed) {
-		a.timer.Stop()
-	}
-	a.changed.Broadcast()
-}
-
-func (a *arrivals) read(p []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for {
-		switch {
-		case errors.Is(a.err, net.ErrClosed):
-			return 0, net.ErrClosed
-		case a.over:
-			return 0, os.ErrDeadlineExceeded
-		case len(a.data) > 0:
-			n := copy(p, a.data)
-			if a.data = a.data[n:]; len(a.data) == 0 {
-				a.changed.Broadcast()
-			}
-			return n, nil
-		case a.err != nil:
-			return 0, a.err
-		}
-		a.changed.Wait()
-	}
-}
-
-// setDeadline moves the deadline of reads, also one that has passed; the zero
-// time takes it away.
-func (a *arrivals) setDeadline(at time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.timer != nil {
-		a.timer.Stop()
-		a.timer = nil
-	}
-	a.timerSeq++
-	a.over = false
-	if at.IsZero() || errors.Is(a.err, net.ErrClosed) {
-		return
-	}
-	seq := a.timerSeq
-	a.timer = time.AfterFunc(time.Until(at), func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if seq == a.timerSeq {
-			a.over = true
-			a.changed.Broadcast()
-		}
-	})
 }

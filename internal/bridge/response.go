@@ -25,6 +25,7 @@ type response struct {
 	taken   int64 // bytes of them that were not, also those that nobody gets
 	buffer  coalescer
 	frame   culvertv1.ResponseFrame // that is sent
+	gone    chan bool               // of CloseNotify
 }
 
 // errAfterEnd is what a handler gets that writes after it has returned.
@@ -139,7 +140,7 @@ func (w *response) emit(data []byte) error {
 		frame.Data = data
 	}
 	if frame.Head == nil && len(frame.Data) == 0 {
-		return nil
+		return w.exchange.sendFailure()
 	}
 	err := w.exchange.send(frame)
 	w.head.release()
@@ -177,7 +178,7 @@ func (w *response) finish() *Error {
 		frame.Data, frame.Trailers = data, w.trailers()
 	}
 	if err := w.exchange.sendLast(frame); err != nil {
-		return receiveError(err)
+		return sendError(err, w.exchange.sentAnything())
 	}
 	return nil
 }
@@ -209,8 +210,20 @@ func (w *response) SetReadDeadline(at time.Time) error {
 // SetWriteDeadline bounds the writing of the response; see
 // http.ResponseController.
 func (w *response) SetWriteDeadline(at time.Time) error {
-	w.exchange.writeDeadline.set(at, w.exchange.stream.InterruptSend)
+	w.exchange.writeDeadline.set(at, w.exchange.interruptSend)
 	return nil
+}
+
+// CloseNotify implements the deprecated http.CloseNotifier, which frameworks still
+// take for granted: net/http's own writers have it. The channel receives a value
+// when the request's context ends.
+func (w *response) CloseNotify() <-chan bool {
+	if w.gone == nil {
+		gone := make(chan bool, 1)
+		w.gone = gone
+		w.exchange.ctx.AfterFunc(func() { gone <- true })
+	}
+	return w.gone
 }
 
 // EnableFullDuplex has nothing to do: every exchange is full duplex.

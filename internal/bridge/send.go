@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"net/http"
+	"os"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
@@ -31,11 +32,18 @@ func (e *exchange) transmit(frame *culvertv1.ResponseFrame, message []byte, last
 	}
 	e.sending.Store(true)
 	err := e.expired() // after sending is set, so that expire interrupts what begins later
+	if err == os.ErrDeadlineExceeded && e.conn != nil {
+		e.sending.Store(false)
+		return err // as of any connection: nothing was sent, and the deadline can be moved
+	}
 	if err == nil {
 		err = e.pass(frame, message, last)
 	}
 	e.sending.Store(false)
 	if err != nil {
+		if e.writeDeadline.passed() {
+			err = os.ErrDeadlineExceeded // which has interrupted it
+		}
 		e.sendErr = err
 		return err
 	}
@@ -57,13 +65,29 @@ func (e *exchange) pass(frame *culvertv1.ResponseFrame, message []byte, last boo
 	return e.stream.Send(frame)
 }
 
-// expired returns an error if the exchange's deadline has passed. Nothing of the
-// response is sent then, for nobody might take it.
+// expired returns an error if the exchange's deadline has passed, or the one that
+// the handler has set. Nothing of the response is sent then, for nobody might take
+// it.
 func (e *exchange) expired() error {
 	if err := e.ctx.Err(); err == context.DeadlineExceeded {
 		return err
 	}
+	if e.writeDeadline.passed() {
+		return os.ErrDeadlineExceeded
+	}
 	return nil
+}
+
+// sendError is how an exchange ends of which something could not be sent.
+func sendError(err error, started bool) *Error {
+	switch {
+	case err != os.ErrDeadlineExceeded: // which is the handler's own
+		return receiveError(err)
+	case started:
+		return &Error{Cause: culvertv1.Cause_CAUSE_RESPONSE_TRUNCATED, Err: err}
+	default:
+		return &Error{Cause: culvertv1.Cause_CAUSE_HANDLER_FAILED, Err: err}
+	}
 }
 
 // sendInformational sends an interim response. A failure shows at the next send.
@@ -75,6 +99,13 @@ func (e *exchange) sendInformational(status int, header http.Header) {
 	_ = e.send(&culvertv1.ResponseFrame{
 		Informational: []*culvertv1.InformationalHead{{Status: uint32(status), Headers: fields}},
 	})
+}
+
+// sendFailure returns why nothing can be sent any more, nil if it can.
+func (e *exchange) sendFailure() error {
+	e.sendMu.Lock()
+	defer e.sendMu.Unlock()
+	return e.sendErr
 }
 
 // writable says why the handler may not write.

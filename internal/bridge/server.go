@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/culvert-http/culvert/internal/timeout"
 )
 
 // Server gives tunnelled requests to an http.Handler. Its fields must not change
@@ -26,7 +28,7 @@ type Server struct {
 	// Logger gets panics of the handler and its misuse of the ResponseWriter.
 	Logger *slog.Logger
 
-	heads, drains, flushes timeouts[exchange]
+	heads, drains, flushes timeout.Queue[exchange]
 }
 
 // Result is what is known of an exchange at its end.

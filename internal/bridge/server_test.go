@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -123,6 +124,77 @@ func hijack(t *testing.T, w http.ResponseWriter) net.Conn {
 	return conn
 }
 
+// eachHijack runs a test in a bubble, with each way in which a hijacked connection
+// receives: by a goroutine of its own, and by the one that reads.
+func eachHijack(t *testing.T, test func(t *testing.T, stream *memoryStream)) {
+	t.Helper()
+	for name, pausing := range map[string]bool{"own goroutine": false, "reader": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stream := newMemoryStream(10)
+				if pausing {
+					stream.paused = make(chan struct{}, 1)
+				}
+				test(t, stream)
+			})
+		})
+	}
+}
+
+// Both ends of a wait are the handler's: a deadline that is set while it lasts, and
+// Close. What comes after the deadline was taken away is read.
+func TestHijackedReadIsCalledAway(t *testing.T) {
+	eachHijack(t, func(t *testing.T, stream *memoryStream) {
+		s := serve(t, stream, func(w http.ResponseWriter, _ *http.Request) {
+			conn := switchProtocols(t, w)
+			read := make(chan error, 1)
+			wait := func() {
+				go func() {
+					_, err := conn.Read(make([]byte, 10))
+					read <- err
+				}()
+				synctest.Wait()
+			}
+			wait()
+			_ = conn.SetReadDeadline(time.Unix(1, 0))
+			if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("read until a deadline: %v", err)
+			}
+			_ = conn.SetReadDeadline(time.Time{})
+			wait()
+			stream.request(dataFrame("x"))
+			if err := <-read; err != nil {
+				t.Errorf("read without a deadline: %v", err)
+			}
+			wait()
+			_ = conn.Close()
+			if err := <-read; !errors.Is(err, net.ErrClosed) {
+				t.Errorf("read until Close: %v", err)
+			}
+		})
+		s.request(upgradeFrame())
+		s.expectEnd(t, 0, 0)
+	})
+}
+
+// What comes with the end is read before the end is.
+func TestHijackedReadHasWhatComesWithTheEnd(t *testing.T) {
+	eachHijack(t, func(t *testing.T, stream *memoryStream) {
+		s := serve(t, stream, func(w http.ResponseWriter, _ *http.Request) {
+			conn := switchProtocols(t, w)
+			defer conn.Close()
+			got, err := io.ReadAll(iotest.OneByteReader(conn))
+			if string(got) != "last" || err != nil {
+				t.Errorf("read %q: %v", got, err)
+			}
+		})
+		last := dataFrame("last")
+		last.End = true
+		s.request(upgradeFrame(), last)
+		s.expectEnd(t, 0, 0)
+	})
+}
+
 // This one is not in a bubble: Close waits for a mutex, which holds a bubble's
 // time up.
 func TestHijackedCloseEndsABlockedWrite(t *testing.T) {
@@ -153,8 +225,8 @@ func TestHijackedCloseEndsABlockedWrite(t *testing.T) {
 
 // The connection is the handler's also after it has returned.
 func TestHijackedConnOutlivesTheHandler(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := serve(t, newMemoryStream(10), func(w http.ResponseWriter, _ *http.Request) {
+	eachHijack(t, func(t *testing.T, stream *memoryStream) {
+		s := serve(t, stream, func(w http.ResponseWriter, _ *http.Request) {
 			conn := switchProtocols(t, w)
 			go func() {
 				after(time.Hour)
@@ -172,9 +244,9 @@ func TestHijackedConnOutlivesTheHandler(t *testing.T) {
 
 // One that nobody closes ends with its client.
 func TestHijackedConnEndsWithTheClient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachHijack(t, func(t *testing.T, stream *memoryStream) {
 		var conn net.Conn
-		s := serve(t, newMemoryStream(10), func(w http.ResponseWriter, _ *http.Request) { conn = switchProtocols(t, w) })
+		s := serve(t, stream, func(w http.ResponseWriter, _ *http.Request) { conn = switchProtocols(t, w) })
 		s.request(upgradeFrame())
 		after(time.Minute)
 		s.cancel()
@@ -190,8 +262,8 @@ func TestHijackedConnEndsWithTheClient(t *testing.T) {
 }
 
 func TestHijackedReadDeadlineCanBeMoved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := serve(t, newMemoryStream(10), func(w http.ResponseWriter, _ *http.Request) {
+	eachHijack(t, func(t *testing.T, stream *memoryStream) {
+		s := serve(t, stream, func(w http.ResponseWriter, _ *http.Request) {
 			conn := switchProtocols(t, w)
 			defer conn.Close()
 			for range 3 {
@@ -214,9 +286,9 @@ func TestHijackedReadDeadlineCanBeMoved(t *testing.T) {
 
 // A truncated upgrade is not the end of the protocol inside.
 func TestHijackedReadSeesTheTruncation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachHijack(t, func(t *testing.T, stream *memoryStream) {
 		var got error
-		s := serve(t, newMemoryStream(10), func(w http.ResponseWriter, _ *http.Request) {
+		s := serve(t, stream, func(w http.ResponseWriter, _ *http.Request) {
 			conn := switchProtocols(t, w)
 			defer conn.Close()
 			_, got = io.Copy(io.Discard, conn)

@@ -3,7 +3,11 @@
 // Connect's, of grpc-go's or of a session's fits its small interfaces.
 package bridge
 
-import culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+import (
+	"errors"
+
+	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+)
 
 // ServerStream is what the bridge needs of a server's end of a stream. Receive
 // and Send may run at the same time, but neither runs twice at once.
@@ -31,6 +35,19 @@ type MultiplexedStream interface {
 	LastSender
 }
 
+// PausingStream is a ServerStream whose Receive can be called away, and loses
+// nothing by that.
+type PausingStream interface {
+	ServerStream
+	// PauseReceive has the Receive that waits return ErrPaused, or else the next one
+	// that would have to. It may be called at any time, by anybody, and does not
+	// block.
+	PauseReceive()
+}
+
+// ErrPaused is what Receive returns after PauseReceive.
+var ErrPaused = &Error{Err: errors.New("receiving is paused")}
+
 // LastSender is a ServerStream that can send its last frame together with what
 // follows Serve.
 type LastSender interface {
@@ -39,9 +56,11 @@ type LastSender interface {
 	SendLast(frame *culvertv1.ResponseFrame) error
 }
 
-// HoldingStream is a ServerStream that holds the last frame back.
+// HoldingStream is a ServerStream that may hold the last frame back.
 type HoldingStream interface {
 	LastSender
+	// Holds reports whether SendLast has held something back that was not sent yet.
+	Holds() bool
 	// FlushLast sends what SendLast has held back. It may be called at any time.
 	FlushLast()
 }

@@ -28,6 +28,7 @@ type memoryStream struct {
 	data      []byte // of the frame that was received last
 
 	receive, send interruption
+	paused        chan struct{} // nil for one that cannot be paused
 }
 
 // newMemoryStream returns a stream that holds so many responses that nobody has
@@ -63,6 +64,8 @@ func (s *memoryStream) Receive(frame *requestFrame) error {
 	select {
 	case <-s.receive.done:
 		return errInterrupted
+	case <-s.paused:
+		return ErrPaused
 	case request, ok := <-s.requests:
 		if !ok {
 			return io.EOF
@@ -90,6 +93,16 @@ func (s *memoryStream) Send(frame *culvertv1.ResponseFrame) error {
 
 func (s *memoryStream) InterruptReceive() { s.receive.interrupt() }
 func (s *memoryStream) InterruptSend()    { s.send.interrupt() }
+
+// pausingStream is a memoryStream that can be paused.
+type pausingStream struct{ *memoryStream }
+
+func (s pausingStream) PauseReceive() {
+	select {
+	case s.paused <- struct{}{}:
+	default: // it is already
+	}
+}
 
 // lose is what a transport does when its client goes: both directions fail.
 func (s *memoryStream) lose() {
@@ -123,6 +136,18 @@ func serve(t *testing.T, stream *memoryStream, handler http.HandlerFunc, adjust 
 
 func serveContext(ctx context.Context, t *testing.T, stream *memoryStream, handler http.HandlerFunc, adjust ...func(*Server)) *served {
 	t.Helper()
+	var ends ServerStream = stream
+	if stream.paused != nil {
+		ends = pausingStream{stream}
+	}
+	return serveOn(ctx, t, stream, ends, handler, adjust...)
+}
+
+// serveOn is serveContext for a stream that wraps another.
+func serveOn(
+	ctx context.Context, t *testing.T, inner *memoryStream, stream ServerStream, handler http.HandlerFunc, adjust ...func(*Server),
+) *served {
+	t.Helper()
 	server := &Server{
 		Handler:  handler,
 		Limits:   Limits{HeadBytes: 64 << 10, Fields: 100},
@@ -134,7 +159,7 @@ func serveContext(ctx context.Context, t *testing.T, stream *memoryStream, handl
 		adjust(server)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &served{memoryStream: stream, cancel: cancel, began: time.Now(), result: make(chan Result, 1)}
+	s := &served{memoryStream: inner, cancel: cancel, began: time.Now(), result: make(chan Result, 1)}
 	go func() {
 		s.result <- server.Serve(ctx, stream, &Origin{Scheme: "http", Authority: "example.com", RemoteAddr: "192.0.2.1:1", Streaming: true})
 		cancel()

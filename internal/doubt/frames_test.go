@@ -52,9 +52,9 @@ func TestFramesThatBringNothing(t *testing.T) {
 				if !f.received(bytes.Repeat(one, idlePerSecond/part)) {
 					t.Errorf("%s: what time allows is too much", name)
 				}
-				time.Sleep(time.Second / 2 * time.Duration(part))
+				<-time.After(time.Second / 2 * time.Duration(part))
 			}
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 			if f.received(bytes.Repeat(one, 2*idlePerSecond)) {
 				t.Errorf("%s: time allows without end", name)
 			}
@@ -134,15 +134,15 @@ func TestFlood(t *testing.T) {
 	written := make(chan error, 1)
 	go func() {
 		_, err := theirs.Write([]byte(preface + strings.Repeat(string(framed(idleFrames["ping"])), 100*idlePerSecond)))
+		_ = theirs.Close()
 		written <- err
 	}()
-	if _, err := io.Copy(io.Discard, c); err != errTooManyFrames { //nolint:errorlint // it is this one
+	if _, err := io.Copy(io.Discard, c); err != errTooManyFrames {
 		t.Errorf("got %v", err)
 	}
 	if err := <-written; err == nil {
 		t.Error("all of the flood was taken")
 	}
-	_ = theirs.Close()
 }
 
 func BenchmarkFrames(b *testing.B) {

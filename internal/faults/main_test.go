@@ -15,6 +15,7 @@ func TestMain(m *testing.M) {
 	case "client":
 		runClient(os.Args[1], os.Args[2:])
 	default:
-		goleak.VerifyTestMain(m)
+		// toxiproxy forgets what was on its way when it stops.
+		goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*LatencyToxic).Pipe"))
 	}
 }

@@ -42,7 +42,8 @@ func writerRows() []Row {
 			_, flusher := w.(http.Flusher)
 			_, flushError := w.(interface{ FlushError() error })
 			_, stringWriter := w.(io.StringWriter)
-			return fmt.Sprint(flusher, flushError, stringWriter)
+			_, closeNotifier := w.(interface{ CloseNotify() <-chan bool })
+			return fmt.Sprint(flusher, flushError, stringWriter, closeNotifier)
 		}),
 		reports("context", func(_ http.ResponseWriter, r *http.Request) string {
 			_, server := r.Context().Value(http.ServerContextKey).(*http.Server)

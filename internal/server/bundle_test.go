@@ -18,6 +18,7 @@ import (
 // An authority that is taken out of the file lets nobody in any more: what runs
 // is cut after the grace, and connections from before are of no use.
 func TestAuthorityThatIsTakenOut(t *testing.T) {
+	t.Parallel()
 	for _, method := range []culvert.Method{culvert.MethodSession, culvert.MethodExchange, culvert.MethodCall} {
 		t.Run(method.String(), func(t *testing.T) {
 			t.Parallel()

@@ -194,26 +194,3 @@ func (s *Session) appendAnswers() {
 	}
 	s.answers = s.answers[:0]
 }
-
-// isDue reports whether the other end is due credit for the session.
-func (s *Session) isDue() bool { return s.ungranted >= s.sizes.sessionWindow/2 }
-
-// appendGrants gives credit for all that has been taken since the last batch.
-func (s *Session) appendGrants() {
-	if s.isDue() {
-		s.appendCredit(0, s.ungranted)
-		s.allowance += s.ungranted
-		s.ungranted = 0
-	}
-	for _, x := range s.grants {
-		x.due = false
-		if x.recvEnd || x.stopped || x.closed || x.err != nil {
-			continue
-		}
-		s.appendCredit(x.id, x.ungranted)
-		x.allowance += x.ungranted
-		x.ungranted = 0
-	}
-	clear(s.grants)
-	s.grants = s.grants[:0]
-}

@@ -36,7 +36,7 @@ func TestChurn(t *testing.T) {
 	}
 	all.Wait()
 	client.Wait()
-	if n, _ := client.Load(); n != 0 {
+	if n, _, _ := client.Load(); n != 0 {
 		t.Errorf("%d exchanges are left", n)
 	}
 	if err := client.Ping(t.Context()); err != nil {

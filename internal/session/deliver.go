@@ -141,6 +141,10 @@ func (s *Session) takePing(data []byte) error {
 	if !ping.GetAnswer() {
 		return s.answer(answer{ping: ping.GetNumber()})
 	}
+	if ping.GetNumber() == s.pulse.number {
+		s.measured()
+		return nil
+	}
 	if pong := s.pings[ping.GetNumber()]; pong != nil {
 		delete(s.pings, ping.GetNumber())
 		close(pong)
@@ -249,7 +253,7 @@ func (s *Session) takeLate(f *frame) error {
 	if err := s.spend(cost); err != nil {
 		return err
 	}
-	s.returned(cost)
+	s.returned()
 	return s.err
 }
 
@@ -293,31 +297,32 @@ func (x *Exchange) takePart(part []byte) error {
 		return err
 	}
 	if x.stopped || x.failure() != nil {
-		s.returned(cost) // it crossed with our stop or reset
+		s.returned() // it crossed with our stop or reset
 		return s.err
 	}
 	end, ok := endsPart(part)
 	switch {
 	case !ok:
-		return x.breach(cost, s.malformed(), "malformed part")
+		return x.breach(s.malformed(), "malformed part")
 	case x.recvEnd:
-		return x.breach(cost, s.malformed(), "a message after the end")
+		return x.breach(s.malformed(), "a message after the end")
 	case x.allowance <= 0:
-		return x.breach(cost, s.malformed(), "more than the exchange's credit")
+		return x.breach(s.malformed(), "more than the exchange's credit")
 	case len(part) > s.sizes.part+s.config.MaxHeadBytes*2:
-		return x.breach(cost, s.tooLarge(), "a part that is too large")
+		return x.breach(s.tooLarge(part), "a part that is too large")
 	}
 	x.allowance -= cost
 	x.recvEnd = end
 	x.inbox = append(x.inbox, x.keep(part))
 	x.arrived.Signal()
-	return nil
+	x.hold(cost)
+	return s.err
 }
 
 // breach ends the exchange for what the other end did against the rules.
-func (x *Exchange) breach(cost int64, cause culvertv1.Cause, what string) error {
+func (x *Exchange) breach(cause culvertv1.Cause, what string) error {
 	s := x.session
-	s.returned(cost)
+	s.returned()
 	x.recvEnd = false // it is not the end that counts now
 	x.reset(&ResetError{Cause: cause, Message: what})
 	x.drop()
@@ -332,12 +337,17 @@ func (s *Session) malformed() culvertv1.Cause {
 	return culvertv1.Cause_CAUSE_MALFORMED_RESPONSE
 }
 
-// tooLarge is the cause of what has more bytes than it may have.
-func (s *Session) tooLarge() culvertv1.Cause {
-	if s.config.Server {
+// tooLarge is the cause of a part that has more bytes than it may have. It is the
+// head, or the trailers, if it is not the data.
+func (s *Session) tooLarge(part []byte) culvertv1.Cause {
+	switch {
+	case !s.config.Server:
+		return culvertv1.Cause_CAUSE_RESPONSE_TOO_LARGE
+	case dataOfPart(part) > maxPartData:
 		return culvertv1.Cause_CAUSE_REQUEST_BODY_TOO_LARGE
+	default:
+		return culvertv1.Cause_CAUSE_REQUEST_HEAD_TOO_LARGE
 	}
-	return culvertv1.Cause_CAUSE_RESPONSE_TOO_LARGE
 }
 
 func (x *Exchange) takeReset(data []byte) error {

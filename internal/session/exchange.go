@@ -3,6 +3,7 @@ package session
 import (
 	"io"
 	"sync"
+	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 )
@@ -36,34 +37,43 @@ type Exchange struct {
 
 	// All that follows is guarded by session.mu.
 
-	arrived  sync.Cond
-	inbox    [][]byte
-	room     [2][]byte // for the first parts of inbox
-	taken    []byte    // what Receive has returned
-	small    smallPart // holds one of them
-	recvEnd  bool      // the other end has ended its direction
-	stopped  bool      // this end wants no more of it
+	arrived sync.Cond
+	inbox   [][]byte
+	room    [2][]byte // for the first parts of inbox
+	taken   []byte    // what Receive has returned
+	small   smallPart // holds one of them
+
 	sendable sync.Cond
-	sendEnd  bool // this end has ended its direction
-	halted   bool // the other end wants no more of it
-	stalled  bool // a part has waited for longer than it may
 	link     link // in session.waiting
 
 	credit    int64 // what this end may send
 	allowance int64 // what the other end may send
 	ungranted int64 // what it has sent and may send again
-	due       bool  // in session.grants
+
+	held   int64         // what inbox costs
+	window int64         // what the other end may send before more is granted
+	grown  time.Duration // at which age of the session that was last looked at
+	readAt int           // in which span of the session something was read, or first arrived
 
 	told uint64 // which batch has our stop or reset; 0 if none has
 
-	err              error // of the exchange
-	recvInt, sendInt bool  // interrupted
+	err     error // of the exchange
+	onReset Ender
+
+	recvEnd          bool // the other end has ended its direction
+	stopped          bool // this end wants no more of it
+	waited           bool // for a part, since grown
+	due              bool // in session.grants
+	sendEnd          bool // this end has ended its direction
+	halted           bool // the other end wants no more of it
+	stalled          bool // a part has waited for longer than it may
+	recvInt, sendInt bool // interrupted
+	paused           bool // who receives is to look at something else
 	closed           bool
-	onReset          Ender
 }
 
 func (s *Session) newExchange() *Exchange {
-	x := &Exchange{session: s, credit: s.sizes.minWindow, allowance: s.config.Window}
+	x := &Exchange{session: s, credit: s.sizes.minWindow, allowance: s.config.Window, window: s.config.Window}
 	if s.hello != nil {
 		x.credit = int64(s.hello.GetWindow())
 	}
@@ -128,10 +138,14 @@ func (x *Exchange) Receive() ([]byte, error) {
 			return nil, ErrInterrupted
 		case s.halfClosed:
 			return nil, io.ErrUnexpectedEOF
+		case x.paused:
+			x.paused = false
+			return nil, ErrPaused
 		}
 		if s.postponed {
 			s.wakeWriter()
 		}
+		x.waited = true
 		x.arrived.Wait()
 	}
 	if x.recvInt {
@@ -142,29 +156,10 @@ func (x *Exchange) Receive() ([]byte, error) {
 	if x.inbox = x.inbox[1:]; len(x.inbox) == 0 {
 		x.inbox = x.room[:0]
 	}
-	x.consumed(partCost(len(x.taken)))
+	cost := partCost(len(x.taken))
+	x.release(cost)
+	x.consumed(cost)
 	return x.taken, nil
-}
-
-// consumed gives credit back for what was read, in large pieces.
-func (x *Exchange) consumed(n int64) {
-	s := x.session
-	s.returned(n)
-	if x.recvEnd || x.stopped || x.closed {
-		return
-	}
-	if x.ungranted += n; x.ungranted >= s.config.Window/2 && !x.due {
-		x.due = true
-		s.grants = append(s.grants, x)
-		s.wakeWriter()
-	}
-}
-
-// returned gives the session's credit back.
-func (s *Session) returned(n int64) {
-	if s.ungranted += n; s.isDue() {
-		s.wakeWriter()
-	}
 }
 
 // Stop says that this end wants no more of what the other one sends. What has
@@ -192,9 +187,9 @@ func (x *Exchange) stop() {
 // drop forgets what has arrived.
 func (x *Exchange) drop() {
 	for _, part := range x.inbox {
-		x.session.returned(partCost(len(part)))
 		x.forget(part)
 	}
+	x.release(x.held)
 	x.inbox = x.room[:0]
 	x.room = [2][]byte{}
 }
@@ -249,6 +244,15 @@ func (x *Exchange) InterruptReceive() {
 	x.arrived.Broadcast()
 }
 
+// PauseReceive has the Receive that waits return ErrPaused, or else the next one
+// that would wait.
+func (x *Exchange) PauseReceive() {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
+	x.paused = true
+	x.arrived.Broadcast()
+}
+
 // InterruptSend ends every Send, now and from now on.
 func (x *Exchange) InterruptSend() {
 	x.session.mu.Lock()
@@ -297,6 +301,7 @@ func (x *Exchange) close(cause culvertv1.Cause) {
 	x.closed = true
 	x.onReset = nil
 	x.drop()
+	x.shrink()
 	x.leaveQueue()
 	if x.told > s.batches {
 		s.departed++

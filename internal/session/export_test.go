@@ -27,34 +27,37 @@ func (s *Session) TakeBatch(f func()) ([]byte, error) {
 // NewSmall returns a session with sizes a thousandth of the protocol's, so that
 // credit and room run out within a few steps.
 func NewSmall(config Config) *Session {
+	config.MaxBytes = SmallMaxBytes
 	return newSession(config, sizes{
-		minWindow: SmallWindow, sessionWindow: SmallSessionWindow, batch: 256, message: 1024, part: 512,
+		minWindow: SmallWindow, maxWindow: SmallMaxWindow, sessionWindow: SmallSessionWindow,
+		grant: 64, batch: 256, message: 1024, part: 512,
 	})
 }
 
 // The windows of NewSmall.
 const (
 	SmallWindow        = 256
+	SmallMaxWindow     = 4 * SmallWindow
 	SmallSessionWindow = 1024
+	SmallMaxBytes      = 2 * SmallSessionWindow
 )
 
 // Ledger is what a session, or an exchange, has written down of credit: what it
 // may send, what the other end may send, what that has sent and may send again,
-// and what of it waits to be received.
-type Ledger struct{ Credit, Allowance, Ungranted, Held int64 }
+// what of it waits to be received, and the window of an exchange.
+type Ledger struct{ Credit, Allowance, Ungranted, Held, Window int64 }
 
 // Ledgers returns the session's ledger and those of its exchanges.
 func (s *Session) Ledgers() (Ledger, map[uint64]Ledger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := Ledger{Credit: s.credit, Allowance: s.allowance, Ungranted: s.ungranted}
+	all := Ledger{Credit: s.credit, Allowance: s.allowance, Held: s.held}
 	each := make(map[uint64]Ledger, len(s.exchanges))
 	for id, x := range s.exchanges {
-		one := Ledger{Credit: x.credit, Allowance: x.allowance, Ungranted: x.ungranted}
+		one := Ledger{Credit: x.credit, Allowance: x.allowance, Ungranted: x.ungranted, Window: x.window}
 		for _, part := range x.inbox {
 			one.Held += partCost(len(part))
 		}
-		all.Held += one.Held
 		each[id] = one
 	}
 	return all, each

@@ -172,6 +172,23 @@ func endsPart(part []byte) (end, ok bool) {
 	return end, true
 }
 
+// maxPartData is how much data a part may have, in bytes.
+const maxPartData = 256 << 10
+
+// dataOfPart returns how much data a part of a request has, which is well-formed.
+func dataOfPart(part []byte) int {
+	for len(part) > 0 {
+		number, kind, n := protowire.ConsumeTag(part)
+		part = part[n:]
+		n = protowire.ConsumeFieldValue(number, kind, part)
+		if number == dataNumber {
+			return n
+		}
+		part = part[n:]
+	}
+	return 0
+}
+
 // appendPart adds a frame with a part, which is the two pieces together, to the
 // batch.
 func (s *Session) appendPart(id uint64, meta, data []byte) {

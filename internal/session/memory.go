@@ -21,6 +21,10 @@ var (
 	largeParts  = sync.Pool{New: func() any { return new([largePart]byte) }}
 )
 
+// mostPooled is how much a session keeps, in bytes, in memory that is used again,
+// which can be four times as much as is needed. Readers that keep up leave no more.
+const mostPooled = 2 << 20
+
 // keep returns a copy of a part that has arrived.
 func (x *Exchange) keep(part []byte) []byte {
 	var room []byte
@@ -28,6 +32,7 @@ func (x *Exchange) keep(part []byte) []byte {
 	case size <= len(x.small.bytes) && !x.small.used:
 		x.small.used = true
 		room = x.small.bytes[:0:len(x.small.bytes)]
+	case x.session.held >= mostPooled:
 	case size > mediumPart/4 && size <= mediumPart:
 		room = mediumParts.Get().(*[mediumPart]byte)[:0]
 	case size > mediumPart && size <= largePart && size >= largePart/4:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -40,6 +41,7 @@ func TestModel(t *testing.T) {
 				"take":          w.take,
 				"deliver":       w.deliver,
 				"ping":          w.ping,
+				"wait":          func(*rapid.T) { <-time.After(time.Millisecond) }, // a round trip takes time
 				"disturb": func(rt *rapid.T) {
 					if rapid.IntRange(0, 3).Draw(rt, "rarely") == 3 {
 						disturb.Draw(rt, "disturb")(rt)
@@ -107,6 +109,7 @@ type modelEnd struct {
 	calls []*calls // that are not done
 
 	opening int  // how many calls of Open wait
+	grown   int  // how often a window was seen that has grown
 	closed  bool // by ourselves
 	account
 	referee
@@ -473,7 +476,7 @@ func (w *world) finish(t *rapid.T) {
 		if len(e.calls) != 0 {
 			t.Fatalf("%d calls of the %s still wait", len(e.calls), e.name)
 		}
-		if n, _ := e.s.Load(); n != 0 {
+		if n, _, _ := e.s.Load(); n != 0 {
 			t.Fatalf("the %s has %d exchanges left", e.name, n)
 		}
 	}

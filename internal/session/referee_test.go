@@ -174,18 +174,24 @@ func (s *side) gone() bool { return s.end.heardDrain && s.x.ID() > s.end.drained
 
 // audit compares an end's ledgers with what the model knows. Together they say
 // that credit is conserved: what one end has, what is on the way, what the other
-// has not read and what it has not given back are the window at all times.
+// has not read and what it has not given back are the window of an exchange at all
+// times; and that what is kept in a session is bounded.
 func (e *modelEnd) audit(t *rapid.T) {
 	all, each := e.s.Ledgers()
 	const window = session.SmallSessionWindow
 	want := session.Ledger{
 		Credit:    window + e.grantsHeard - e.spent,
 		Allowance: window + e.grantsTaken - e.heard,
-		Held:      all.Held,
 	}
-	want.Ungranted = window - want.Allowance - want.Held
+	for _, one := range each {
+		want.Held += one.Held
+	}
 	if all != want {
 		t.Fatalf("the %s's ledger is %+v, want %+v", e.name, all, want)
+	}
+	const part = 512
+	if all.Allowance > window || all.Held+max(all.Allowance, 0) > session.SmallMaxBytes+part {
+		t.Fatalf("the %s may get %d bytes and has %d", e.name, all.Allowance, all.Held)
 	}
 	for _, s := range e.order {
 		if !s.closed {
@@ -237,10 +243,14 @@ func (s *side) audit(t *rapid.T, got session.Ledger) {
 		Credit:    got.Credit,
 		Allowance: e.window + s.grantsTaken - s.heard,
 		Held:      got.Held,
+		Window:    got.Window,
 	}
-	want.Ungranted = e.window - want.Allowance - want.Held
-	if got != want {
+	want.Ungranted = want.Window - want.Allowance - want.Held
+	if got != want || got.Window < e.window || got.Window > session.SmallMaxWindow {
 		t.Fatalf("the ledger of exchange %d of the %s is %+v, want %+v", s.x.ID(), e.name, got, want)
+	}
+	if got.Window > e.window {
+		e.grown++
 	}
 }
 

@@ -25,10 +25,15 @@ const (
 	SessionWindow = 8 << 20
 )
 
+// DefaultMaxBytes is the default of what a session keeps, in bytes.
+const DefaultMaxBytes = 64 << 20
+
 // sizes are the sizes in bytes that the protocol fixes. Tests make them smaller.
 type sizes struct {
 	minWindow     int64 // MinWindow
+	maxWindow     int64 // MaxWindow
 	sessionWindow int64 // SessionWindow
+	grant         int64 // the least credit that is given to a session
 	batch         int   // from which on a message takes no more frames
 	message       int   // of a message, unless one frame alone is longer
 	part          int   // of a part, beside its head and trailers
@@ -36,7 +41,9 @@ type sizes struct {
 
 var protocolSizes = sizes{
 	minWindow:     MinWindow,
+	maxWindow:     MaxWindow,
 	sessionWindow: SessionWindow,
+	grant:         64 << 10,
 	batch:         256 << 10,
 	message:       1 << 20,
 	part:          512 << 10,
@@ -53,6 +60,9 @@ type Config struct {
 	// Window is what the other end may send of an exchange before it gets credit, in
 	// bytes; MinWindow if less, and at most 2^31-1.
 	Window int64
+	// MaxBytes bounds what is kept of parts that nobody has read, in bytes, but for
+	// one part more; SessionWindow if less, and DefaultMaxBytes if 0.
+	MaxBytes int64
 	// MaxExchanges bounds the exchanges that the other end may have open, and that
 	// Accept has not closed yet. Of a server.
 	MaxExchanges int
@@ -106,7 +116,13 @@ type Session struct {
 
 	credit    int64 // what this end may send
 	allowance int64 // what the other end may send
-	ungranted int64 // what it has sent and may send again
+	held      int64 // of what it has sent, what nobody has read
+	extra     int64 // what windows of exchanges have grown by
+
+	began    time.Time
+	pulse    pulse
+	span     int         // counted while much is held
+	nextSpan *time.Timer // until it is over
 
 	hello      *culvertv1.Hello // the other end's
 	draining   bool             // no more exchanges are opened or accepted
@@ -133,6 +149,8 @@ var (
 	ErrStalled = errors.New("session: nothing was taken for too long")
 	// ErrInterrupted is the error of calls that Interrupt has ended.
 	ErrInterrupted = errors.New("session: interrupted")
+	// ErrPaused is the error of a Receive that PauseReceive has ended.
+	ErrPaused = errors.New("session: paused")
 )
 
 // ViolationError is a breach of the protocol that ends the session.
@@ -150,9 +168,14 @@ func New(config Config) *Session { return newSession(config, protocolSizes) }
 
 func newSession(config Config, sizes sizes) *Session {
 	config.Window = min(max(config.Window, sizes.minWindow), maxCredit)
+	if config.MaxBytes == 0 {
+		config.MaxBytes = DefaultMaxBytes
+	}
+	config.MaxBytes = max(config.MaxBytes, sizes.sessionWindow)
 	s := &Session{
 		config:    config,
 		sizes:     sizes,
+		began:     time.Now(),
 		exchanges: make(map[uint64]*Exchange),
 		nextID:    1,
 		credit:    sizes.sessionWindow,
@@ -265,12 +288,13 @@ func (s *Session) Wait() {
 	}
 }
 
-// Load returns the number of exchanges that are open, and whether more can be
-// opened as far as this end knows.
-func (s *Session) Load() (exchanges int, open bool) {
+// Load returns the number of exchanges that are open, whether more can be opened
+// as far as this end knows, and whether they are better off in another session:
+// much of these is unread, here or at the other end.
+func (s *Session) Load() (exchanges int, open, crowded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.exchanges), s.err == nil && !s.draining
+	return len(s.exchanges), s.err == nil && !s.draining, s.isCrowded() || s.credit <= 0
 }
 
 // Hello returns what the other end's hello said, nil before it has arrived.

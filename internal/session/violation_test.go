@@ -201,6 +201,13 @@ func TestViolationsThatEndTheExchange(t *testing.T) {
 			frames: []*culvertv1.ServerFrame{part(t, 1, &culvertv1.ResponseFrame{Data: make([]byte, 640<<10)})},
 			cause:  culvertv1.Cause_CAUSE_REQUEST_BODY_TOO_LARGE, text: "a part that is too large",
 		},
+		"part whose head is too large": {
+			frames: []*culvertv1.ServerFrame{part(t, 1, &culvertv1.ResponseFrame{
+				Head: &culvertv1.ResponseHead{Headers: []*culvertv1.Field{{Name: "x", Value: strings.Repeat("x", 640<<10)}}},
+				Data: chunk.GetData(),
+			})},
+			cause: culvertv1.Cause_CAUSE_REQUEST_HEAD_TOO_LARGE, text: "a part that is too large",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := facingServer(t)

@@ -49,9 +49,10 @@ func must(tb testing.TB, err error) {
 
 // bounds are what a test sets.
 type bounds struct {
-	server  server.Config
-	handler []culvert.HandlerOption
-	gateway []culvert.GatewayOption
+	server    server.Config
+	handler   []culvert.HandlerOption
+	gateway   []culvert.GatewayOption
+	transport []culvert.TransportOption // of the gateway
 }
 
 // front is what is attacked: serve or the gateway.
@@ -143,13 +144,19 @@ func envelope(message proto.Message) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
 }
 
+// largeBody is the length of /large, in bytes.
+const largeBody = 16 << 20
+
 // app is the application.
 //
 //	/         answers with its request's body
 //	/small    answers with a few bytes
 //	/endless  writes until its client has gone
 //	/busy     works for a moment, whether or not its client is there
+//	/large    answers with many bytes
+//	/unread   reads nothing until its client has gone
 type app struct {
+	begun atomic.Int64 // of /endless and /unread
 	ended atomic.Int64 // of /endless
 }
 
@@ -157,6 +164,7 @@ type app struct {
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/endless":
+		a.begun.Add(1)
 		chunk := make([]byte, 16<<10)
 		for {
 			if _, err := w.Write(chunk); err != nil {
@@ -164,6 +172,11 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	case "/large":
+		_, _ = w.Write(make([]byte, largeBody))
+	case "/unread":
+		a.begun.Add(1)
+		<-r.Context().Done()
 	case "/small":
 		_, _ = io.WriteString(w, "small")
 	case "/busy":
@@ -199,7 +212,7 @@ func startServe(tb testing.TB, b bounds) *front {
 func startGateway(tb testing.TB, b bounds) *front {
 	tb.Helper()
 	f := startServe(tb, bounds{})
-	transport, err := culvert.NewTransport("http://" + f.addr)
+	transport, err := culvert.NewTransport("http://"+f.addr, b.transport...)
 	must(tb, err)
 	tb.Cleanup(func() { _ = transport.Close() })
 	if undefended {

@@ -105,7 +105,7 @@ func (d *dialer) dialRaw(ctx context.Context) (net.Conn, error) {
 func (d *dialer) handshake(ctx context.Context, conn net.Conn, protocols []string) (net.Conn, error) {
 	config := d.tls.Clone()
 	config.NextProtos = protocols
-	secured := tls.Client(conn, config)
+	secured := tls.Client(&recordConn{Conn: conn}, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, err

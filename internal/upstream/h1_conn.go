@@ -59,7 +59,7 @@ func (r boundedReader) Read(p []byte) (int, error) {
 // while nothing was asked for is a close, mostly, or the answer to a question
 // that nobody put.
 func (c *h1Conn) quiet() bool {
-	return c.readOut() && socketQuiet(c.Conn)
+	return c.readOut() && socketQuiet(c.Conn) && c.tlsQuiet()
 }
 
 // readOut reports whether nothing that was read is left over.

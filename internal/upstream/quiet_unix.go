@@ -14,6 +14,9 @@ func socketQuiet(conn net.Conn) bool {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
 	}
+	if below, ok := conn.(*recordConn); ok {
+		conn = below.Conn
+	}
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return true

@@ -1,35 +1,36 @@
-package bridge
+// Package timeout has timeouts for much that is over long before its time.
+package timeout
 
 import (
 	"sync"
 	"time"
 )
 
-// timeouts are timeouts of one length. Most are stopped long before they run: to
+// Queue is for timeouts of one length. Most are stopped long before they run: to
 // start and to stop one costs a place in a list, where a timer of its own would
 // cost one in the runtime's heap. The zero value is ready for use.
-type timeouts[T any] struct {
+type Queue[T any] struct {
 	mu          sync.Mutex // guards what follows, and the places in the list
-	first, last *timeout[T]
+	first, last *Timeout[T]
 	timer       *time.Timer // runs while there is a first, or has to be started
 }
 
-// timeout is one of them. It may be used again when it was stopped or has run.
-type timeout[T any] struct {
+// Timeout is one of them. It may be used again when it was stopped or has run.
+type Timeout[T any] struct {
 	owner          *T
 	run            func(*T)
 	at             time.Time
-	previous, next *timeout[T]
+	previous, next *Timeout[T]
 	waits          bool
 }
 
-// start has run called with owner after a time, which must be the same at every
+// Start has run called with owner after a time, which must be the same at every
 // call. It runs on a goroutine that others wait for, and must not block.
-func (q *timeouts[T]) start(t *timeout[T], after time.Duration, owner *T, run func(*T)) {
+func (q *Queue[T]) Start(t *Timeout[T], after time.Duration, owner *T, run func(*T)) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	*t = timeout[T]{owner: owner, run: run, at: now.Add(after), previous: q.last, waits: true}
+	*t = Timeout[T]{owner: owner, run: run, at: now.Add(after), previous: q.last, waits: true}
 	if q.last != nil {
 		q.last.next = t
 		q.last = t
@@ -41,14 +42,14 @@ func (q *timeouts[T]) start(t *timeout[T], after time.Duration, owner *T, run fu
 	}
 }
 
-// stop keeps a timeout from running, if it does not already.
-func (q *timeouts[T]) stop(t *timeout[T]) {
+// Stop keeps a timeout from running, if it does not already.
+func (q *Queue[T]) Stop(t *Timeout[T]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.remove(t)
 }
 
-func (q *timeouts[T]) remove(t *timeout[T]) {
+func (q *Queue[T]) remove(t *Timeout[T]) {
 	if !t.waits {
 		return
 	}
@@ -62,11 +63,11 @@ func (q *timeouts[T]) remove(t *timeout[T]) {
 	} else {
 		t.next.previous = t.previous
 	}
-	*t = timeout[T]{}
+	*t = Timeout[T]{}
 }
 
 // expire runs what is due, and comes back for the next one that is not.
-func (q *timeouts[T]) expire() {
+func (q *Queue[T]) expire() {
 	for {
 		q.mu.Lock()
 		t := q.first

@@ -1,4 +1,4 @@
-package bridge
+package timeout
 
 import (
 	"slices"
@@ -9,22 +9,22 @@ import (
 
 // Those that are not stopped run in their order and in their time, wherever in the
 // list others were taken out.
-func TestTimeouts(t *testing.T) {
+func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type owner struct {
-			timeout timeout[owner]
+			timeout Timeout[owner]
 			after   time.Duration // when it ran
 			ran     bool
 		}
-		var queue timeouts[owner]
+		var queue Queue[owner]
 		begin := time.Now()
 		owners := make([]owner, 6)
 		for i := range owners {
-			queue.start(&owners[i].timeout, time.Minute, &owners[i], func(o *owner) { o.ran, o.after = true, time.Since(begin) })
+			queue.Start(&owners[i].timeout, time.Minute, &owners[i], func(o *owner) { o.ran, o.after = true, time.Since(begin) })
 			<-time.After(time.Second)
 		}
 		for _, i := range []int{0, 3, 5, 3} { // the first, one between, the last; twice is once
-			queue.stop(&owners[i].timeout)
+			queue.Stop(&owners[i].timeout)
 		}
 		<-time.After(2 * time.Minute)
 		synctest.Wait()
@@ -35,7 +35,7 @@ func TestTimeouts(t *testing.T) {
 			}
 		}
 		// The queue, whose timer has gone, begins again.
-		queue.start(&owners[0].timeout, time.Minute, &owners[0], func(o *owner) { o.ran = true })
+		queue.Start(&owners[0].timeout, time.Minute, &owners[0], func(o *owner) { o.ran = true })
 		<-time.After(2 * time.Minute)
 		synctest.Wait()
 		if !owners[0].ran {
