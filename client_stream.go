@@ -45,7 +45,8 @@ func newClientRPCs(ctx context.Context, server *clientServer, config *transportC
 		if apart {
 			link = r.newLink()
 		}
-		return startSession(bridge.WithInbound(ctx, inbound), link)
+		first := *inbound // which would keep its request for as long as the session lasts
+		return startSession(bridge.WithInbound(ctx, &first), link)
 	}}
 	r.link.Store(r.newLink())
 	r.bySession, r.byExchange, r.byUpload = r.sessions.carrier(), r.exchangeCarrier(), r.uploadCarrier()

@@ -30,7 +30,7 @@ func (x *gatewayExchange) settle() {
 	if x.cancel != nil {
 		x.cancel()
 	}
-	_ = x.control.Flush() // the client need not wait for what follows
+	x.flush() // the client need not wait for what follows
 	if x.canDrain() {
 		x.body.drain(x.control)
 	}

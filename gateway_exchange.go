@@ -10,19 +10,23 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/bridge"
 )
 
 // gatewayExchange is one request on its way through a [Gateway], and its
 // response on the way back.
 type gatewayExchange struct {
 	gateway *Gateway
-	w       *stallWriter
-	control *http.ResponseController
+	w       *stallWriter // x.writer
+	writer  stallWriter
+	control *http.ResponseController // of net/http's own writer
 	r       *http.Request
 
+	passed  bool               // by the short way
+	fields  [7]bridge.Field    // that the gateway adds then
 	upgrade string             // what the tunnel is asked to upgrade to, if anything
 	body    *gatewayBody       // nil if the request has none
-	cancel  context.CancelFunc // ends what the RoundTripper does; nil before it is asked
+	cancel  context.CancelFunc // ends what the RoundTripper does; nil before it is asked, or if it ends with the response
 	over    context.Context    //nolint:containedctx // the one that it ends
 
 	// mu guards the ResponseWriter until the final head is written, for 1xx
@@ -37,22 +41,21 @@ type gatewayExchange struct {
 }
 
 func newGatewayExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *gatewayExchange {
-	watched := new(stallWriter)
-	watched.watch(w, r, &g.stalls)
-	return &gatewayExchange{
+	x := &gatewayExchange{
 		gateway: g,
-		w:       watched,
-		control: http.NewResponseController(watched),
 		r:       r,
 		length:  -1,
 		record:  Record{Start: time.Now()},
 	}
+	x.writer.watch(w, r, &g.stalls)
+	x.w, x.control = &x.writer, &x.writer.control
+	return x
 }
 
 // run takes the request through. It reports false if what was written of the
 // response must be cut short.
 func (x *gatewayExchange) run() (whole bool) {
-	out, refusal := x.request()
+	passage, refusal := x.examine()
 	if refusal != nil {
 		x.decline(refusal)
 		return true
@@ -62,12 +65,14 @@ func (x *gatewayExchange) run() (whole bool) {
 		// the response. A writer that cannot do it is not net/http's.
 		_ = x.control.EnableFullDuplex()
 	}
-	resp, err := x.gateway.transport.RoundTrip(out)
+	resp, err := x.send(passage)
 	if err != nil {
 		return x.fail(err)
 	}
 	defer func() {
-		x.cancel() // or net/http's HTTP/2 has Close wait for the request's body
+		if x.cancel != nil {
+			x.cancel() // or net/http's HTTP/2 has Close wait for the request's body
+		}
 		_ = resp.Body.Close()
 	}()
 	if resp.StatusCode == http.StatusSwitchingProtocols {

@@ -16,6 +16,7 @@ import (
 // it.
 type gatewayClient struct {
 	peer    netip.Addr // of the connection; not valid on a unix socket
+	node    string     // its text
 	address string     // "host:port" of the client; "" if not known
 	scheme  string
 	// certificate is the value of Client-Cert, "" if the client has shown none.
@@ -49,6 +50,10 @@ func (x *gatewayExchange) client() gatewayClient {
 	}
 	if peer, err := netip.ParseAddrPort(x.r.RemoteAddr); err == nil {
 		client.peer = peer.Addr().Unmap().WithZone("")
+		client.node, _, _ = strings.Cut(x.r.RemoteAddr, ":") // for IPv4
+		if client.peer.Is6() || peer.Addr().Is4In6() {
+			client.node = client.peer.String()
+		}
 	} else {
 		client.address = ""
 	}
@@ -102,31 +107,35 @@ func (x *gatewayExchange) dropsField(name string) bool {
 	return claims && !(plain && x.trustsSender())
 }
 
-// forward adds what the gateway knows to the fields that say for whom a request
-// is sent. What is still in the header comes from a trusted proxy.
-func (c gatewayClient) forward(header http.Header, authority string) {
+// forwarded appends the fields with which the gateway says for whom a request is
+// sent. Those in earlier are a trusted proxy's, and go on where nothing takes their
+// place.
+func (c gatewayClient) forwarded(fields []bridge.Field, earlier http.Header, authority string) []bridge.Field {
 	node := "unknown" // RFC 7239 § 6.2
 	if c.peer.IsValid() {
-		node = c.peer.String()
-		header["X-Forwarded-For"] = []string{joined(header["X-Forwarded-For"], node)}
+		node = c.node
+		fields = append(fields, bridge.Field{Name: "X-Forwarded-For", Value: joined(earlier["X-Forwarded-For"], node)})
 		if c.peer.Is6() {
 			node = "[" + node + "]"
 		}
 	}
-	if len(header["X-Forwarded-Proto"]) == 0 {
-		header["X-Forwarded-Proto"] = []string{c.scheme}
+	if len(earlier["X-Forwarded-Proto"]) == 0 {
+		fields = append(fields, bridge.Field{Name: "X-Forwarded-Proto", Value: c.scheme})
 	}
-	element := "for=" + quoted(node)
+	var room [128]byte
+	element := appendQuoted(append(room[:0], "for="...), node)
 	if authority != "" {
-		if len(header["X-Forwarded-Host"]) == 0 {
-			header["X-Forwarded-Host"] = []string{authority}
+		if len(earlier["X-Forwarded-Host"]) == 0 {
+			fields = append(fields, bridge.Field{Name: "X-Forwarded-Host", Value: authority})
 		}
-		element += ";host=" + quoted(authority)
+		element = appendQuoted(append(element, ";host="...), authority)
 	}
-	header["Forwarded"] = []string{joined(header["Forwarded"], element+";proto="+c.scheme)}
+	element = append(append(element, ";proto="...), c.scheme...)
+	fields = append(fields, bridge.Field{Name: "Forwarded", Value: joined(earlier["Forwarded"], string(element))})
 	if c.certificate != "" {
-		header["Client-Cert"] = []string{c.certificate}
+		fields = append(fields, bridge.Field{Name: "Client-Cert", Value: c.certificate})
 	}
+	return fields
 }
 
 // joined appends an element to a list field.
@@ -138,11 +147,18 @@ func joined(values []string, element string) string {
 }
 
 // quoted returns s as a token if it is one, else as a quoted-string.
-func quoted(s string) string {
-	if httpguts.ValidHeaderFieldName(s) { // a field name is a token
-		return s
-	}
-	return `"` + quotes.Replace(s) + `"`
-}
+func quoted(s string) string { return string(appendQuoted(nil, s)) }
 
-var quotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+func appendQuoted(b []byte, s string) []byte {
+	if httpguts.ValidHeaderFieldName(s) { // a field name is a token
+		return append(b, s...)
+	}
+	b = append(b, '"')
+	for _, c := range []byte(s) {
+		if c == '\\' || c == '"' {
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
+}

@@ -69,9 +69,12 @@ func (x *gatewayExchange) checkHead(resp *http.Response) (http.Header, int64, er
 	if resp.StatusCode < 200 || resp.StatusCode > 999 {
 		return nil, 0, malformedResponse("%d is not the status of a final response", resp.StatusCode)
 	}
-	header, err := endToEnd(resp.Header)
-	if err != nil {
-		return nil, 0, err
+	header := resp.Header
+	if !x.passed { // else the transport has done that
+		var err error
+		if header, err = endToEnd(header); err != nil {
+			return nil, 0, err
+		}
 	}
 	length, err := contentLength(header)
 	if err != nil {
@@ -110,7 +113,9 @@ func contentLength(header http.Header) (int64, error) {
 	if err != nil {
 		return 0, malformedResponse("Content-Length %q is not a number", first)
 	}
-	header["Content-Length"] = []string{first}
+	if len(values) > 1 || values[0] != first {
+		header["Content-Length"] = []string{first}
+	}
 	return int64(length), nil
 }
 

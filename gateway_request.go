@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -13,39 +12,64 @@ import (
 	"github.com/culvert-http/culvert/internal/bridge"
 )
 
-// request makes the request that the RoundTripper gets, or says why there is
-// none.
-func (x *gatewayExchange) request() (*http.Request, *gatewayRefusal) {
+// gatewayPassage is what a request says on its way on that it did not say when it
+// came.
+type gatewayPassage struct {
+	target gatewayTarget
+	client gatewayClient
+	via    []string
+}
+
+// examine says how the request goes on, or why it does not.
+func (x *gatewayExchange) examine() (gatewayPassage, *gatewayRefusal) {
 	switch {
 	case x.r.Method == http.MethodConnect:
-		return nil, refusedConnect
+		return gatewayPassage{}, refusedConnect
 	case !httpguts.ValidHeaderFieldName(x.r.Method): // both are tokens
-		return nil, refusedMethod
+		return gatewayPassage{}, refusedMethod
 	case !lengthHolds(x.r):
-		return nil, refusedLength
+		return gatewayPassage{}, refusedLength
 	}
 	target, ok := parseTarget(x.r)
 	if !ok {
-		return nil, refusedTarget
+		return gatewayPassage{}, refusedTarget
 	}
 	if refusal := x.gateway.via.refusal(x.r.Header, x.gateway.config.maxHops); refusal != nil {
-		return nil, refusal
+		return gatewayPassage{}, refusal
 	}
-	client := x.client()
-	via := append(slices.Clip(x.r.Header["Via"]), x.gateway.via.entry(x.r))
-	ctx := x.begin()
-	ctx = bridge.WithInbound(x.withInterim(ctx), &bridge.Inbound{
-		Version:       versionOf(x.r),
-		ClientAddress: client.address,
-		Target:        target.path,
-		Via:           via,
-		CarriedVia:    x.r.Header[carriedVia],
-	})
+	x.upgrade = upgradeOf(x.r)
+	return gatewayPassage{target: target, client: x.client(), via: x.gateway.via.append(x.r)}, nil
+}
 
+// inbound is the passage for the transport.
+func (x *gatewayExchange) inbound(passage gatewayPassage) bridge.Inbound {
+	return bridge.Inbound{
+		Version:       versionOf(x.r),
+		ClientAddress: passage.client.address,
+		Target:        passage.target.path,
+		Via:           passage.via,
+		CarriedVia:    x.r.Header[carriedVia],
+	}
+}
+
+// send has the RoundTripper carry the request.
+func (x *gatewayExchange) send(passage gatewayPassage) (*http.Response, error) {
+	if tunnel, ok := x.gateway.transport.(*Transport); ok && x.isBare() {
+		return x.pass(tunnel, passage)
+	}
+	return x.gateway.transport.RoundTrip(x.request(passage))
+}
+
+// request makes the request that the RoundTripper gets.
+func (x *gatewayExchange) request(passage gatewayPassage) *http.Request {
+	target, client, inbound := passage.target, passage.client, x.inbound(passage)
+	ctx := bridge.WithInbound(x.withInterim(x.begin()), &inbound)
 	out := x.r.WithContext(ctx)
 	out.Header = x.requestFields()
-	client.forward(out.Header, target.authority)
-	out.Header["Via"] = via
+	for _, field := range client.forwarded(nil, out.Header, target.authority) {
+		out.Header[field.Name] = []string{field.Value}
+	}
+	out.Header["Via"] = passage.via
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or net/http puts in its own
 	}
@@ -56,7 +80,7 @@ func (x *gatewayExchange) request() (*http.Request, *gatewayRefusal) {
 	out.TransferEncoding = nil
 	x.attachBody(ctx, out)
 	x.boundDuration()
-	return out, nil
+	return out
 }
 
 // begin returns the context of what the RoundTripper does, which ends with the
@@ -144,7 +168,7 @@ func (x *gatewayExchange) requestFields() http.Header {
 	if httpguts.HeaderValuesContainsToken(in["Te"], "trailers") {
 		out["Te"] = []string{"trailers"} // true of the tunnel as well
 	}
-	if x.upgrade = upgradeOf(x.r); x.upgrade != "" {
+	if x.upgrade != "" {
 		out["Connection"] = []string{"Upgrade"}
 		out["Upgrade"] = []string{x.upgrade}
 	}

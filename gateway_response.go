@@ -17,15 +17,23 @@ func (x *gatewayExchange) respond(resp *http.Response) (whole bool) {
 		return x.fail(err)
 	}
 	x.length = length
+	rest, whole := resp.Body.(wholeBody)
+	whole = whole && rest.Whole()
 	announced := x.announce(header, resp)
 	x.writeHead(resp.StatusCode, header)
 	if x.bodiless(resp.StatusCode) {
 		return x.endBodiless(resp, announced)
 	}
-	if length != 0 && !readsAtOnce(resp.Body) {
+	switch {
+	case whole:
+		err = x.copyWhole(rest)
+	case length != 0 && !readsAtOnce(resp.Body):
 		x.flush() // the body may take its time
+		fallthrough
+	default:
+		err = x.copyBody(resp.Body)
 	}
-	if err := x.copyBody(resp.Body); err != nil {
+	if err != nil {
 		return x.fail(err)
 	}
 	x.writeTrailers(resp.Trailer, announced)
@@ -93,6 +101,32 @@ func (x *gatewayExchange) copyBody(body io.Reader) error {
 	}
 }
 
+// wholeBody is a body that knows whether it is there to its end, as a Transport's
+// does.
+type wholeBody interface {
+	Whole() bool
+	io.WriterTo
+}
+
+// copyWhole is copyBody for a body that is there to its end.
+func (x *gatewayExchange) copyWhole(body wholeBody) error {
+	if _, err := body.WriteTo(gatewayBodyWriter{x}); err != nil {
+		return err
+	}
+	return x.checkEnd()
+}
+
+// gatewayBodyWriter writes the body of a response.
+type gatewayBodyWriter struct{ exchange *gatewayExchange }
+
+// Write implements io.Writer.
+func (w gatewayBodyWriter) Write(data []byte) (int, error) {
+	if err := w.exchange.write(data); err != nil {
+		return 0, err
+	}
+	return len(data), nil
+}
+
 // readsAtOnce reports whether the next read of a body is known not to wait.
 func readsAtOnce(body io.Reader) bool {
 	if body == http.NoBody {
@@ -126,7 +160,7 @@ func (x *gatewayExchange) checkEnd() error {
 
 // flush sends what was written. A writer that cannot is not net/http's, and a
 // connection that is lost shows at the next write.
-func (x *gatewayExchange) flush() { _ = x.control.Flush() }
+func (x *gatewayExchange) flush() { _ = x.w.FlushError() }
 
 // announce names in the head the trailers that the response announces, and
 // returns their names. HTTP/1.1 has trailers only behind chunks: a length that

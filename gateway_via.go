@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/culvert-http/culvert/internal/bridge"
@@ -24,24 +25,32 @@ const carriedVia = "Culvert-Via"
 // the request before.
 type gatewayVia struct {
 	name                  string
-	http10, http11, http2 string
+	http10, http11, http2 []string // one entry each
 }
 
 func newGatewayVia() gatewayVia {
 	name := pseudonym + "-" + rand.Text()[:8]
-	return gatewayVia{name: name, http10: "1.0 " + name, http11: "1.1 " + name, http2: "2 " + name}
+	return gatewayVia{
+		name:   name,
+		http10: []string{"1.0 " + name},
+		http11: []string{"1.1 " + name},
+		http2:  []string{"2 " + name},
+	}
 }
 
-// entry returns the gateway's entry for a request.
-func (v *gatewayVia) entry(r *http.Request) string {
+// append returns the Via of a request as it goes on, with the gateway's entry.
+func (v *gatewayVia) append(r *http.Request) []string {
+	own := v.http10
 	switch {
 	case r.ProtoMajor == 2:
-		return v.http2
+		own = v.http2
 	case r.ProtoAtLeast(1, 1):
-		return v.http11
-	default:
-		return v.http10
+		own = v.http11
 	}
+	if earlier := r.Header["Via"]; len(earlier) > 0 {
+		return append(slices.Clip(earlier), own...)
+	}
+	return own
 }
 
 // refusal refuses a request that has passed the gateway before, or too many

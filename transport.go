@@ -88,6 +88,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.send(request)
+}
+
+// pass is RoundTrip for a request that a gateway has received, has no body, and
+// asks for no upgrade. The exchange ends with ctx.
+func (t *Transport) pass(ctx context.Context, received *http.Request, passage *bridge.Passage) (*http.Response, error) {
+	request, err := bridge.NewPassedRequest(ctx, received, passage)
+	if err != nil {
+		return nil, err
+	}
+	return t.send(request)
+}
+
+// send sends a request by the RPC that suits it.
+func (t *Transport) send(request *bridge.ClientRequest) (*http.Response, error) {
 	rpcs, err := t.server.rpcs(request.Context())
 	if err != nil {
 		request.Discard()

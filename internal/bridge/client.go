@@ -26,7 +26,7 @@ type Client struct {
 	// Backoff is the time before the second try. It doubles from try to try.
 	Backoff time.Duration
 
-	drains timeout.Queue[clientExchange]
+	drains, watches timeout.Queue[clientExchange]
 }
 
 // Carrier is an RPC method that exchanges can be carried by.
@@ -80,11 +80,7 @@ var noInbound Inbound
 // RoundTrip sends the request and returns at the head of the response, as an
 // http.RoundTripper does. It may be called once for a request.
 func (c *Client) RoundTrip(request *ClientRequest, carrier Carrier) (*http.Response, error) {
-	x := &clientExchange{
-		client:  c,
-		carrier: carrier,
-		request: request,
-		ctx:     request.ctx,
-	}
+	x := &request.exchange
+	x.client, x.carrier, x.request, x.ctx = c, carrier, request, request.ctx
 	return x.roundTrip()
 }

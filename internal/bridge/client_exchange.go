@@ -27,17 +27,22 @@ type clientExchange struct {
 	request *ClientRequest
 	ctx     context.Context //nolint:containedctx // an exchange is as long as its context
 	trace   clientTrace
-	unwatch func() bool // stops watching ctx
 	frames  clientFrames
 	timeout timeout.Timeout[clientExchange]
 
+	watching timeout.Timeout[clientExchange] // until ctx is watched
+
 	interims     int
 	interimBytes int
+
+	response     http.Response // once there is one
+	responseBody clientResponseBody
 
 	mu       sync.Mutex // guards what follows
 	stream   ClientStream
 	sender   *clientSender // nil if the request is one message
 	failure  *Error        // why this end has given up
+	unwatch  func() bool   // stops watching ctx
 	released bool
 }
 
@@ -69,10 +74,26 @@ func (x *clientExchange) roundTrip() (*http.Response, error) {
 	}
 }
 
-// watch aborts the exchange when its context is done, until unwatch is called.
+// watch aborts the exchange when its context is done, until it is released.
 func (x *clientExchange) watch() {
 	x.unwatch = unwatched
-	if x.ctx.Done() != nil {
+	switch {
+	case x.request.passer != nil && x.ctx.Err() == nil:
+		x.client.watches.Start(&x.watching, watchDelay, x, (*clientExchange).watchNow)
+	case x.ctx.Done() != nil:
+		x.watchNow()
+	}
+}
+
+// watchDelay is how long a request may take that a gateway passes on before the
+// exchange watches for its client's leaving: to watch costs more than many an
+// exchange has left to do.
+const watchDelay = 20 * time.Millisecond
+
+func (x *clientExchange) watchNow() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.released {
 		x.unwatch = context.AfterFunc(x.ctx, func() { _ = x.abort(contextError(x.ctx)) })
 	}
 }
@@ -185,10 +206,20 @@ func (x *clientExchange) takeInterim(head *culvertv1.InformationalHead) *Error {
 			x.sender.proceed()
 		}
 	}
-	if err := x.trace.got1xxResponse(status, textproto.MIMEHeader(header)); err != nil {
+	if err := x.showInterim(status, header); err != nil {
 		return &Error{Cause: culvertv1.Cause_CAUSE_CANCELED, Err: err}
 	}
 	return nil
+}
+
+// showInterim gives an interim response to whoever wants to see it.
+func (x *clientExchange) showInterim(status int, header http.Header) error {
+	if passer := x.request.passer; passer != nil {
+		if err := passer.Interim(status, header); err != nil {
+			return err
+		}
+	}
+	return x.trace.got1xxResponse(status, textproto.MIMEHeader(header))
 }
 
 // prepareResend decides whether a request is sent again, and makes its body
@@ -330,11 +361,14 @@ func (x *clientExchange) drain() *Error {
 
 // release lets go of all that the exchange holds.
 func (x *clientExchange) release() {
-	x.unwatch()
+	if x.request.passer != nil {
+		x.client.watches.Stop(&x.watching)
+	}
 	x.mu.Lock()
 	x.released = true
-	stream, sender := x.stream, x.sender
+	stream, sender, unwatch := x.stream, x.sender, x.unwatch
 	x.mu.Unlock()
+	unwatch()
 	x.request.end()
 	if stream != nil {
 		stream.Interrupt()

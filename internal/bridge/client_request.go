@@ -19,18 +19,23 @@ import (
 // ClientRequest is a request on its way into the tunnel.
 type ClientRequest struct {
 	request *http.Request
-	ctx     context.Context        //nolint:containedctx // the request's, which Request.Cancel ends too
-	over    context.CancelFunc     // nil if there is no Request.Cancel
+	ctx     context.Context    //nolint:containedctx // the request's, which Request.Cancel ends too
+	over    context.CancelFunc // nil if there is no Request.Cancel
+	inbound *Inbound
+	passed  inboundContext         // of a request that a gateway passes on
+	passer  Passer                 // of such a request, else nil
 	frame   culvertv1.RequestFrame // the first message
 	head    culvertv1.RequestHead
 	fields  *fieldList // of head
 	body    clientBody
+
+	exchange clientExchange // with it, so that they are one piece of memory
 }
 
 // NewClientRequest checks req, as net/http's own transport would, and takes its
 // body over: it closes it if it returns an error. It does not change req.
 func NewClientRequest(req *http.Request) (*ClientRequest, error) {
-	r := &ClientRequest{request: req, ctx: req.Context()}
+	r := &ClientRequest{request: req, ctx: req.Context(), inbound: InboundOf(req.Context())}
 	r.body.source = req.Body
 	err := checkRequest(req)
 	if err == nil {
@@ -157,42 +162,47 @@ func checkHeader(header http.Header) error {
 // fillHead sets all of the head but its fields.
 func (r *ClientRequest) fillHead() error {
 	req, head := r.request, &r.head
-	inbound := InboundOf(req.Context())
-	authority, err := requestAuthority(req)
+	host := req.Host
+	if host == "" {
+		host = req.URL.Host
+	}
+	authority, err := requestAuthority(host)
 	if err != nil {
 		return err
 	}
-	target := inbound.Target
+	target := r.inbound.Target
 	if target == "" {
 		if target, err = urlTarget(req, authority); err != nil {
 			return err
 		}
 	}
+	head.Scheme = req.URL.Scheme
+	head.Authority = authority
+	head.Upgrade = requestedUpgrade(req)
+	r.fillTarget(target)
+	return nil
+}
+
+// fillTarget sets what of the head is the same for all requests.
+func (r *ClientRequest) fillTarget(target string) {
+	head := &r.head
 	if utf8.ValidString(target) {
 		head.Path = target
 	} else {
 		head.RawPath = []byte(target)
 	}
-	head.Method = req.Method
+	head.Method = r.request.Method
 	if head.Method == "" {
 		head.Method = http.MethodGet
 	}
-	head.Scheme = req.URL.Scheme
-	head.Authority = authority
-	head.HttpVersion = inbound.Version
-	if inbound.Version == culvertv1.HTTPVersion_HTTP_VERSION_UNSPECIFIED {
+	head.HttpVersion = r.inbound.Version
+	if r.inbound.Version == culvertv1.HTTPVersion_HTTP_VERSION_UNSPECIFIED {
 		head.HttpVersion = culvertv1.HTTPVersion_HTTP_VERSION_1_1
 	}
-	head.ClientAddress = inbound.ClientAddress
-	head.Upgrade = requestedUpgrade(req)
-	return nil
+	head.ClientAddress = r.inbound.ClientAddress
 }
 
-func requestAuthority(req *http.Request) (string, error) {
-	host := req.Host
-	if host == "" {
-		host = req.URL.Host
-	}
+func requestAuthority(host string) (string, error) {
 	ascii, err := httpguts.PunycodeHostPort(host)
 	if err != nil || !httpguts.ValidHostHeader(ascii) || strings.ContainsAny(ascii, "@/") {
 		return "", fmt.Errorf("invalid host %q", host)
@@ -258,17 +268,8 @@ func (r *ClientRequest) addFields() {
 	list := newFieldList(len(req.Header) + 2)
 	r.fields = list
 	list.valid = true // see checkRequest
-	list.addHeader(requestHead, req.Header, func(name string) bool {
-		switch textproto.CanonicalMIMEHeaderKey(name) {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
-			return true // said in other ways
-		case "User-Agent":
-			return req.Header.Get(name) == "" // how a caller of net/http asks for none
-		default:
-			return false
-		}
-	})
-	if length := r.body.length; length > 0 || length == 0 && saysZero(req) {
+	list.addHeader(requestHead, req.Header, func(name string) bool { return r.staysBehind(textproto.CanonicalMIMEHeaderKey(name)) })
+	if length := r.body.length; length > 0 || length == 0 && r.saysZero() {
 		list.add("Content-Length", strconv.FormatInt(length, 10))
 	}
 	if len(req.Trailer) > 0 {
@@ -282,11 +283,25 @@ func (r *ClientRequest) addFields() {
 	r.head.Headers = list.list
 }
 
+// staysBehind reports whether a field of the request, by its canonical name, is
+// none of the head's.
+func (r *ClientRequest) staysBehind(name string) bool {
+	switch name {
+	case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+		return true // said in other ways
+	case "User-Agent":
+		return r.request.Header.Get(name) == "" // how a caller of net/http asks for none
+	default:
+		return false
+	}
+}
+
 // saysZero reports whether a request without a body says that its length is 0. One
 // that was received says what it said then; of others servers expect it with the
 // methods that have a body.
-func saysZero(req *http.Request) bool {
-	if InboundOf(req.Context()).Version != culvertv1.HTTPVersion_HTTP_VERSION_UNSPECIFIED {
+func (r *ClientRequest) saysZero() bool {
+	req := r.request
+	if r.inbound.Version != culvertv1.HTTPVersion_HTTP_VERSION_UNSPECIFIED {
 		return has(req.Header, "Content-Length")
 	}
 	return req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch

@@ -30,7 +30,8 @@ func (x *clientExchange) takeHead(frame *culvertv1.ResponseFrame) (*http.Respons
 	} else if x.request.Upgrade() != "" {
 		x.endDeclinedUpgrade()
 	}
-	body := &clientResponseBody{exchange: x, response: resp}
+	body := &x.responseBody
+	body.exchange, body.response = x, resp
 	if err := body.begin(frame); err != nil {
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func (x *clientExchange) newResponse(head *culvertv1.ResponseHead) (*http.Respon
 	if err != nil {
 		return nil, malformedResponse("response head: %w", err)
 	}
-	return &http.Response{
+	x.response = http.Response{
 		Status:        statusLine(status),
 		StatusCode:    status,
 		Proto:         "HTTP/1.1",
@@ -65,7 +66,8 @@ func (x *clientExchange) newResponse(head *culvertv1.ResponseHead) (*http.Respon
 		Trailer:       announcedTrailers(header),
 		ContentLength: length,
 		Request:       x.request.request,
-	}, nil
+	}
+	return &x.response, nil
 }
 
 func (x *clientExchange) checkStatus(head *culvertv1.ResponseHead) *Error {
@@ -107,6 +109,9 @@ func (x *clientExchange) endDeclinedUpgrade() {
 // statusLine returns the status with the reason that net/http's server for
 // HTTP/1.1 would have sent.
 func statusLine(status int) string {
+	if status == http.StatusOK {
+		return "200 OK" // nearly always
+	}
 	code, text := strconv.Itoa(status), http.StatusText(status)
 	if text == "" {
 		text = "status code " + code

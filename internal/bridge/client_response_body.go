@@ -77,6 +77,14 @@ func (b *clientResponseBody) Ready() bool {
 	return len(b.data) > 0 || b.err != nil || b.exchange.frames.ended
 }
 
+// Whole reports whether all of the body is there: neither Read nor WriteTo waits for
+// the server any more. It may only be called as Ready is.
+func (b *clientResponseBody) Whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err != nil || b.exchange.frames.ended
+}
+
 // WriteTo implements io.WriterTo.
 func (b *clientResponseBody) WriteTo(w io.Writer) (int64, error) {
 	b.mu.Lock()
@@ -162,6 +170,9 @@ func (b *clientResponseBody) finish() error {
 	}
 	x := b.exchange
 	fields := x.frames.frame.GetTrailers()
+	if len(fields) == 0 {
+		return b.end()
+	}
 	if over := x.client.Limits.exceededBy(fields, 0); over != "" {
 		b.fail(responseTooLarge("trailers: %s", over))
 		return b.err
@@ -171,16 +182,25 @@ func (b *clientResponseBody) finish() error {
 		b.fail(malformedResponse("trailers: %w", err))
 		return b.err
 	}
+	if err := b.end(); err != io.EOF {
+		return err
+	}
+	if len(trailers) > 0 && b.response.Trailer == nil {
+		b.response.Trailer = make(http.Header, len(trailers))
+	}
+	maps.Copy(b.response.Trailer, trailers)
+	return io.EOF
+}
+
+// end ends the exchange with the body, and returns io.EOF.
+func (b *clientResponseBody) end() error {
+	x := b.exchange
 	if err := x.drain(); err != nil {
 		b.fail(err)
 		return b.err
 	}
 	x.release()
 	release(x.frames.stream)
-	if len(trailers) > 0 && b.response.Trailer == nil {
-		b.response.Trailer = make(http.Header, len(trailers))
-	}
-	maps.Copy(b.response.Trailer, trailers)
 	return io.EOF
 }
 
