@@ -40,7 +40,7 @@ const (
 	// sharedSession is the number of exchanges from which on another session is
 	// opened as long as there is a processor for each: what a session sends and
 	// receives is in order, so that one keeps little more than one of them busy.
-	sharedSession = 32
+	sharedSession = 64
 	// busySession is the same for sessions beyond that. What so many keep that are
 	// not read leaves a session room for others.
 	busySession = 128

@@ -79,8 +79,8 @@ func TestSessionsUseTheProcessorsThatThereAre(t *testing.T) {
 	for _, processors := range []int{1, 2} {
 		t.Run(fmt.Sprint(processors), func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-			if got := sessionsOf(t, 40); got != processors {
-				t.Errorf("%d sessions of 40 exchanges on %d processors", got, processors)
+			if got := sessionsOf(t, 80); got != processors {
+				t.Errorf("%d sessions of 80 exchanges on %d processors", got, processors)
 			}
 		})
 	}
