@@ -6,6 +6,8 @@ import (
 	"net"
 
 	"golang.org/x/net/http2"
+
+	"github.com/culvert-http/culvert/internal/framing"
 )
 
 // creditConn is a connection of HTTP/2 whose client gives the server credit in
@@ -19,8 +21,7 @@ type creditConn struct {
 	net.Conn
 	streamMost, connMost uint32 // how much is held back
 
-	passing int // bytes of what is being written until the next frame begins
-	header  []byte
+	written framing.Track
 	conn    uint32 // held back
 	streams map[uint32]uint32
 	updates []byte // to be sent
@@ -46,7 +47,7 @@ func holdCredit(dial DialFunc, streamWindow, connWindow int) DialFunc {
 			Conn:       conn,
 			streamMost: uint32(streamWindow / 8), //nolint:gosec // the options bound them
 			connMost:   uint32(connWindow / 8),   //nolint:gosec // as above
-			passing:    len(http2.ClientPreface),
+			written:    framing.Track{Left: int64(len(http2.ClientPreface))},
 			streams:    make(map[uint32]uint32),
 		}, nil
 	}
@@ -54,8 +55,10 @@ func holdCredit(dial DialFunc, streamWindow, connWindow int) DialFunc {
 
 // Write implements net.Conn.
 func (c *creditConn) Write(p []byte) (int, error) {
-	if c.passing > 0 || len(c.header) > 0 || !onlyCredit(p) {
-		c.follow(p)
+	if !c.written.Between() || !onlyCredit(p) {
+		for rest, begun := c.written.Next(framing.HTTP2, p); begun; {
+			rest, begun = c.written.Next(framing.HTTP2, rest)
+		}
 		return c.Conn.Write(p)
 	}
 	full := false
@@ -111,20 +114,4 @@ func appendCredit(b []byte, stream, credit uint32) []byte {
 	b = append(b, 0, 0, 4, byte(http2.FrameWindowUpdate), 0)
 	b = binary.BigEndian.AppendUint32(b, stream)
 	return binary.BigEndian.AppendUint32(b, credit)
-}
-
-// follow keeps track of where frames begin.
-func (c *creditConn) follow(p []byte) {
-	for len(p) > 0 {
-		n := min(c.passing, len(p))
-		c.passing -= n
-		p = p[n:]
-		n = min(http2FrameHeader-len(c.header), len(p))
-		c.header = append(c.header, p[:n]...)
-		p = p[n:]
-		if len(c.header) == http2FrameHeader {
-			c.passing = int(binary.BigEndian.Uint32(c.header) >> 8)
-			c.header = c.header[:0]
-		}
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/framing"
 )
 
 // boundedDoer carries RPCs of connect's client, which does not go on with a message
@@ -38,7 +39,7 @@ type boundedResponse struct {
 	io.ReadCloser
 	most      int64 // bytes a message
 	enveloped bool
-	track     envelopeTrack
+	track     framing.Track
 	read      int64 // where there are no envelopes
 	err       error
 }
@@ -56,9 +57,9 @@ func (b *boundedResponse) Read(p []byte) (int, error) {
 		}
 		return n, err
 	}
-	for rest, begun := b.track.next(p[:n]); begun && b.err == nil; rest, begun = b.track.next(rest) {
-		if b.track.left > b.most {
-			b.err = messageTooLong(b.track.left, b.most)
+	for rest, begun := b.track.Next(framing.Envelopes, p[:n]); begun && b.err == nil; rest, begun = b.track.Next(framing.Envelopes, rest) {
+		if b.track.Left > b.most {
+			b.err = messageTooLong(b.track.Left, b.most)
 		}
 	}
 	return n, err

@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/framing"
 )
 
 // rpcBody is the body of an RPC. It stops where something is announced that is
@@ -29,8 +30,9 @@ type rpcBody struct {
 	compressed bool // messages may be
 	single     bool // there must be one message
 
-	// Where there are no envelopes, left is what may still come.
-	envelopeTrack
+	messages framing.Track
+	allowed  int64 // bytes, where there are no envelopes
+
 	begun bool // a message has
 	ended bool // all of the body was read
 	err   error
@@ -59,7 +61,7 @@ func (b *rpcBody) start(call *rpc, most int, single bool) {
 	case strings.HasPrefix(contentType, "application/connect+"):
 		b.enveloped, encoding = true, r.Header.Get("Connect-Content-Encoding")
 	default:
-		b.left = b.most
+		b.allowed = b.most
 	}
 	b.compressed = encoding != "" && encoding != "identity"
 }
@@ -78,10 +80,10 @@ func (b *rpcBody) Read(p []byte) (int, error) {
 		if b.ended && b.err == nil {
 			b.err = b.incomplete()
 		}
-	case int64(n) > b.left:
+	case int64(n) > b.allowed:
 		b.err = toRPC(tooLarge(b.most))
 	default:
-		b.left -= int64(n)
+		b.allowed -= int64(n)
 	}
 	switch {
 	case b.err != nil || err == nil:
@@ -186,7 +188,7 @@ func lostBody(err error) error {
 
 // follow keeps track of where messages begin.
 func (b *rpcBody) follow(p []byte) {
-	for rest, begun := b.next(p); begun; rest, begun = b.next(rest) {
+	for rest, begun := b.messages.Next(framing.Envelopes, p); begun; rest, begun = b.messages.Next(framing.Envelopes, rest) {
 		if b.begin(); b.err != nil {
 			return
 		}
@@ -196,14 +198,14 @@ func (b *rpcBody) follow(p []byte) {
 // begin begins the message that the prefix announces.
 func (b *rpcBody) begin() {
 	const compressed = 1
-	switch flags := b.prefix[0]; {
+	switch flags := b.messages.Header[0]; {
 	case b.single && b.begun:
 		b.err = toRPC(malformedBody("the method takes one message"))
 	case flags&^compressed != 0:
 		b.err = toRPC(malformedBody("the flags of a message are not known"))
 	case flags == compressed && !b.compressed:
 		b.err = toRPC(malformedBody("a message is compressed, and the header does not say how"))
-	case b.left > b.most:
+	case b.messages.Left > b.most:
 		b.err = toRPC(tooLarge(b.most))
 	}
 	b.begun = true
@@ -212,7 +214,7 @@ func (b *rpcBody) begin() {
 // incomplete says what is missing where the body ends, nil if nothing is.
 func (b *rpcBody) incomplete() error {
 	switch {
-	case b.have > 0 || b.left > 0:
+	case !b.messages.Between():
 		return toRPC(malformedBody("the body ends inside a message"))
 	case b.single && !b.begun:
 		return toRPC(malformedBody("half-closed without a message"))

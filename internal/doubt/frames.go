@@ -1,9 +1,10 @@
 package doubt
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 	"time"
+
+	"github.com/culvert-http/culvert/internal/framing"
 )
 
 // Bounds of the frames of a connection of HTTP/2 that bring nothing and yet want
@@ -29,44 +30,21 @@ const (
 	ackFlag       = 0x1
 )
 
-// frameScan finds the frames of HTTP/2 in what passes, in pieces of any size.
-type frameScan struct {
-	header [9]byte
-	have   int // bytes of it
-	left   int // bytes of the frame
-}
+// frameScan finds the frames of HTTP/2.
+type frameScan struct{ framing.Track }
 
-// next takes bytes until behind the header of a frame, and returns the rest. It
-// reports false if none begins.
-func (s *frameScan) next(p []byte) (rest []byte, begun bool) {
-	for len(p) > 0 {
-		if s.left > 0 {
-			n := min(s.left, len(p))
-			s.left -= n
-			p = p[n:]
-			continue
-		}
-		n := copy(s.header[s.have:], p)
-		p = p[n:]
-		if s.have += n; s.have == len(s.header) {
-			s.have = 0
-			s.left = int(binary.BigEndian.Uint32(s.header[:4]) >> 8)
-			return p, true
-		}
-	}
-	return nil, false
-}
+func (s *frameScan) next(p []byte) (rest []byte, begun bool) { return s.Next(framing.HTTP2, p) }
 
 // useful reports whether the frame that has begun is of a message.
 func (s *frameScan) useful() bool {
-	kind := s.header[3]
-	return kind == headersFrame || kind == dataFrame && s.left > 0
+	kind := s.Header[3]
+	return kind == headersFrame || kind == dataFrame && s.Left > 0
 }
 
 // answer reports whether the frame that has begun answers another.
 func (s *frameScan) answer() bool {
-	kind := s.header[3]
-	return (kind == settingsFrame || kind == pingFrame) && s.header[4]&ackFlag != 0
+	kind := s.Header[3]
+	return (kind == settingsFrame || kind == pingFrame) && s.Header[4]&ackFlag != 0
 }
 
 // frames counts the frames of a connection of HTTP/2, to know when too many bring
