@@ -35,7 +35,6 @@ type clientLink struct {
 	options   []connect.ClientOption
 	service   culvertv1connect.HTTPServiceClient
 	made      time.Time
-	used      atomic.Bool // an RPC was answered
 }
 
 func newClientRPCs(ctx context.Context, server *clientServer, config *transportConfig, isHTTP2 bool) *clientRPCs {
@@ -61,10 +60,7 @@ func (r *clientRPCs) newLink() *clientLink {
 		header:    r.config.header,
 		token:     r.config.token,
 		failed:    func() { r.server.forget(r) },
-		answered: func() {
-			l.used.Store(true)
-			r.sessions.answered()
-		},
+		answered:  r.sessions.answered,
 	}
 	l.options = clientOptions(r.config, r.http2)
 	l.service = culvertv1connect.NewHTTPServiceClient(boundedDoer{l.doer, r.config.maxMessage()}, r.server.base.String(), l.options...)

@@ -4,17 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"slices"
 	"sync"
-	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/api/culvert/v1/culvertv1connect"
-	"github.com/culvert-http/culvert/internal/bridge"
 	"github.com/culvert-http/culvert/internal/session"
 )
 
@@ -101,47 +98,7 @@ func (s *clientSession) carry(ctx context.Context) (run func()) {
 	}
 	rpc := s.link.newClientRPC(ctx, culvertv1connect.HTTPServiceSessionProcedure, &sessionBody{session: s.session})
 	s.call = rpc.call
-	return func() {
-		if err := s.link.acquaint(ctx); err != nil {
-			s.end(err)
-			return
-		}
-		s.read(rpc.receive)
-	}
-}
-
-// acquaintTime bounds how long a session waits for a server to say anything.
-const acquaintTime = time.Second
-
-// acquaint has the server of a new connection answer something, which it does after
-// its SETTINGS. net/http's client cuts all that an RPC sends to the size that frames
-// may have when the RPC begins, and that is little before they have come. What is
-// asked is there for that [RFC 9110 § 9.3.7], and net/http's server answers it
-// without its handler. What has come through a gateway does not ask: it may be in a
-// circle, and that must end.
-func (l *clientLink) acquaint(ctx context.Context) error {
-	if l.used.Load() || len(viaOfRPC(bridge.InboundOf(ctx))) > 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, acquaintTime)
-	defer cancel()
-	url := *l.rpcs.server.base
-	url.Path, url.RawPath, url.RawQuery = "*", "", ""
-	request, err := http.NewRequestWithContext(ctx, http.MethodOptions, url.String(), http.NoBody)
-	if err != nil {
-		return err
-	}
-	request.URL = &url
-	response, err := l.transport.RoundTrip(request)
-	if _, ok := errors.AsType[*clientDialError](err); ok {
-		l.doer.failed()
-		return err
-	}
-	if err == nil {
-		_ = response.Body.Close()
-		l.used.Store(true)
-	}
-	return nil // what else is wrong the session finds out
+	return func() { s.read(rpc.receive) }
 }
 
 // sessionBody is the request of a session's RPC: the messages of the session.

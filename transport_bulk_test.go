@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,34 +68,6 @@ func recordConns() (culvert.TransportOption, func() []*sentConn) {
 		mu.Lock()
 		defer mu.Unlock()
 		return conns
-	}
-}
-
-var takeAll = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	if n, err := io.Copy(io.Discard, r.Body); err != nil || n != 4<<20 {
-		w.WriteHeader(http.StatusBadRequest)
-	}
-})
-
-// The first session on a connection, too, sends frames that are as large as the
-// server takes.
-func TestSessionSendsLargeFrames(t *testing.T) {
-	option, conns := recordConns()
-	r := newRig(t, takeAll, culvert.WithMethod(culvert.MethodSession), option)
-	resp := r.do(t, newRigRequest(t, http.MethodPost, "/", opaque{strings.NewReader(mebibytes(4))}))
-	if readBody(t, resp); resp.StatusCode != http.StatusOK {
-		t.Fatal(resp.Status)
-	}
-	frames := 0
-	for _, conn := range conns() {
-		conn.frames(func(h http2.FrameHeader) {
-			if h.Type == http2.FrameData && h.Length >= 1<<10 {
-				frames++
-			}
-		})
-	}
-	if frames > 64 { // 256 would be of 16 KiB
-		t.Errorf("%d frames for 4 MiB", frames)
 	}
 }
 
