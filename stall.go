@@ -32,7 +32,7 @@ const stallTicks = 4
 // of a stall, and at most a quarter of that later. Most writes wait for nobody, and
 // there are many of them: they neither touch a timer nor ask for the time.
 type stallWatch struct {
-	stalls *stalls
+	stalls *stalls                        // like writer, set once, with mu held
 	writer interface{ interruptWrites() } // called with mu held
 
 	// writes counts those that run, and changes with each beginning and end: see
@@ -47,10 +47,15 @@ type stallWatch struct {
 	over bool
 }
 
-// start begins to watch over the writes of a writer, until stop.
+// start begins to watch over the writes of a writer, until stop, which may have
+// been called already.
 func (s *stallWatch) start(stalls *stalls, writer interface{ interruptWrites() }) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.stalls, s.writer = stalls, writer
-	s.again()
+	if !s.over {
+		s.again()
+	}
 }
 
 // writing is what a write adds to the count of those that run, and takes away

@@ -70,6 +70,22 @@ func TestStallWatchLeavesWhatDoesNotWait(t *testing.T) {
 	})
 }
 
+// A transport may be closed while a connection of its is being opened.
+func TestStallWatchStopsBeforeItHasBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		writer := new(interruptedWriter)
+		watch := new(stallWatch)
+		watch.stop()
+		watch.start(&stalls{timeout: stallTestTimeout}, writer)
+		watch.begin()
+		after(2 * stallTestTimeout)
+		synctest.Wait()
+		if writer.Load() > 0 {
+			t.Error("interrupted what was stopped")
+		}
+	})
+}
+
 // A connection whose peer takes nothing fails, as it does with net/http's own bound;
 // one whose peer takes a little at a time does not.
 func TestClientConnFailsWhereNothingIsTaken(t *testing.T) {
