@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
@@ -182,6 +183,9 @@ func (s *clientConnStream) receive(message any) error {
 	}
 }
 
+// Trace implements bridge.TracedStream.
+func (s *clientConnStream) Trace(sent *httptrace.ClientTrace) { s.call.sent = sent }
+
 // Interrupt implements bridge.ClientStream.
 func (s *clientConnStream) Interrupt() {
 	s.call.interrupt()
@@ -297,6 +301,9 @@ func (s *callStream) Receive(frame *culvertv1.ResponseFrame) error {
 	s.response = nil
 	return nil
 }
+
+// Trace implements bridge.TracedStream.
+func (s *callStream) Trace(sent *httptrace.ClientTrace) { s.call.sent = sent }
 
 // Interrupt implements bridge.ClientStream.
 func (s *callStream) Interrupt() { s.call.interrupt() }

@@ -28,6 +28,13 @@ var ErrTransportClosed = errors.New("culvert: transport is closed")
 // context.DeadlineExceeded as errors.Is has it; of a response that was cut short
 // it is an [io.ErrUnexpectedEOF].
 //
+// The hooks of an [httptrace.ClientTrace] are told of the request and its response,
+// not of the RPC that carries them: WroteHeaderField of Host and of each field of the
+// head, as in HTTP/1.1. Those about connections, GetConn to TLSHandshakeDone, are
+// told of the connection that the RPC takes. A session has its connection before
+// there is a request, so with [MethodSession] they are not called. Wait100Continue is
+// called by it and [MethodExchange]: with other methods no body waits.
+//
 // A response with status 101 has a body that implements [io.ReadWriteCloser]
 // and CloseWrite() error, and outlives the request's context.
 type Transport struct {
