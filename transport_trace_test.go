@@ -94,7 +94,7 @@ func TestTransportTracesRequests(t *testing.T) {
 		trace, ctx := newTraced(req.Context())
 		req = req.WithContext(ctx)
 		req.Host = "host.example"
-		req.Header = http.Header{"User-Agent": {"test"}, "X-Two": {"1", "2"}, "X-Raw": {"\xff"}}
+		req.Header = http.Header{"User-Agent": {"test", "more"}, "X-Two": {"1", "2"}, "X-Raw": {"\xff"}}
 		if name == "stream" {
 			req.Trailer = http.Header{"X-Trailer": {"1"}}
 		}
