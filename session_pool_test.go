@@ -290,3 +290,34 @@ func TestServerShutdownEndsIdleSessions(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 }
+
+// TestTestServerClosesTheSessionsOfItsClient has an httptest.Server close that waits
+// for every request, and a session is one. It asks the transport of its client to
+// close what is idle.
+func TestTestServerClosesTheSessionsOfItsClient(t *testing.T) {
+	for _, method := range []culvert.Method{culvert.MethodSession, culvert.MethodAuto} {
+		t.Run(method.String(), func(t *testing.T) {
+			_, handler := culvert.NewHandler(http.NotFoundHandler())
+			server := serveRig(t, handler, true)
+			transport := newRigTransport(t, server.URL, culvert.WithMethod(method))
+			server.Client().Transport = transport
+			for range 10 { // auto has a session after some
+				resp, err := server.Client().Do(newRigRequest(t, http.MethodGet, "/", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				readBody(t, resp)
+			}
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				server.Close()
+			}()
+			select {
+			case <-closed:
+			case <-time.After(patience):
+				t.Error("the server waits for a session that nothing runs in")
+			}
+		})
+	}
+}

@@ -194,7 +194,14 @@ func (t *Transport) bufferWhole(request *bridge.ClientRequest) error {
 	return nil
 }
 
-// CloseIdleConnections closes the connections that carry nothing at the moment.
+// CloseIdleConnections closes the connections that carry nothing at the moment, and
+// ends the sessions that do not.
+//
+// To a server a session is a request that has not ended. An
+// [net/http/httptest.Server] waits for it in Close, unless the transport is closed
+// first, or is that of its client, whose idle connections it has closed:
+//
+//	server.Client().Transport = transport
 func (t *Transport) CloseIdleConnections() { t.server.closeIdle() }
 
 // Close ends all exchanges and closes all connections. Every later exchange
