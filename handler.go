@@ -227,18 +227,18 @@ func (h *Handler) admit(r *http.Request, method string) *Error {
 			Public: true,
 		}
 	}
-	return h.enter(r.Context(), h.admissionOf(method), r)
+	return h.enter(r.Context(), h.admissionOf(method), r, connOf(r))
 }
 
-// enter admits an exchange of a request, or its session, which must leave again, or
-// says why not.
-func (h *Handler) enter(ctx context.Context, admission *admission, r *http.Request) *Error {
+// enter admits an exchange of a request, or its session, which counts for a
+// connection and must leave again, or says why not.
+func (h *Handler) enter(ctx context.Context, admission *admission, r *http.Request, conn string) *Error {
 	if h.rates != nil {
 		if err := h.rates.take(peerKey(r, r.RemoteAddr)); err != nil {
 			return err
 		}
 	}
-	return admission.enter(ctx, connOf(r))
+	return admission.enter(ctx, conn)
 }
 
 // admissionOf returns what a call has to pass. A session that carries nothing takes
