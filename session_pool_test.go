@@ -321,3 +321,32 @@ func TestTestServerClosesTheSessionsOfItsClient(t *testing.T) {
 		})
 	}
 }
+
+// TestAutoLeavesSessionsThatAreRefused has a server take no more sessions that did
+// before: it may have too many.
+func TestAutoLeavesSessionsThatAreRefused(t *testing.T) {
+	_, before := culvert.NewHandler(tellMethod)
+	_, after := culvert.NewHandler(tellMethod, culvert.WithSessions(culvert.SessionsOff))
+	var current atomic.Pointer[culvert.Handler]
+	current.Store(before)
+	r := &rig{server: serveRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		current.Load().ServeHTTP(w, r)
+	}), true)}
+	r.transport = newRigTransport(t, r.server.URL)
+	for deadline := time.Now().Add(patience); readBody(t, r.get(t, "/")) != "Session"; {
+		if time.Now().After(deadline) {
+			t.Fatal("there is no session")
+		}
+	}
+	current.Store(after)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := before.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if got := readBody(t, r.do(t, newRigRequest(t, http.MethodPost, "/", opaque{strings.NewReader("hello")}))); got != "Exchange" {
+			t.Errorf("method %q", got)
+		}
+	}
+}

@@ -165,11 +165,8 @@ func (t *Transport) checkMethod(request *bridge.ClientRequest, rpcs *clientRPCs)
 // allows that. If not, one direction is as good as the other, but for the size of
 // the request.
 func chooseByServer(request *bridge.ClientRequest, rpcs *clientRPCs) (bridge.Carrier, error) {
-	switch {
-	case rpcs.http2 && rpcs.sessions.recommended():
-		return rpcs.bySession, nil
-	case rpcs.http2:
-		return rpcs.byExchange, nil
+	if rpcs.http2 {
+		return rpcs.byAdvice(), nil
 	}
 	whole, err := request.Buffer(maxAutoDownload)
 	if whole {

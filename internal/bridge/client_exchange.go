@@ -71,6 +71,9 @@ func (x *clientExchange) roundTrip() (*http.Response, error) {
 			return nil, err
 		}
 		x.backOff(try)
+		if again := x.carrier.Again; again != nil {
+			x.carrier = again()
+		}
 	}
 }
 
