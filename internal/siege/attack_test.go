@@ -28,6 +28,8 @@ type attack struct {
 	strike func(ctx context.Context, f *front) error
 	// flood says that the attacker does as much as it can, and not as little.
 	flood bool
+	// secured has it strike over TLS as well.
+	secured bool
 	// mostServed bounds what runs in the application at once for a connection of
 	// serve, and mostRequests what runs at the gateway for one of its.
 	mostServed, mostRequests int
@@ -35,12 +37,12 @@ type attack struct {
 
 var attacks = []attack{
 	{
-		name: "slow header, HTTP/1.1", serve: true, gateway: true,
+		name: "slow header, HTTP/1.1", serve: true, gateway: true, secured: true,
 		bounds: bounds{server: server.Config{HeaderTimeout: short}},
 		strike: slowHeader,
 	},
 	{
-		name: "slow header, HTTP/2", serve: true, gateway: true,
+		name: "slow header, HTTP/2", serve: true, gateway: true, secured: true,
 		bounds: bounds{server: server.Config{PingInterval: short}},
 		strike: slowHeaderHTTP2,
 	},
@@ -76,11 +78,11 @@ var attacks = []attack{
 		strike: slowMessage,
 	},
 	{
-		name: "slow read, HTTP/1.1", serve: true, gateway: true,
+		name: "slow read, HTTP/1.1", serve: true, gateway: true, secured: true,
 		bounds: stallBounds, strike: slowRead,
 	},
 	{
-		name: "slow read, HTTP/2", serve: true, gateway: true,
+		name: "slow read, HTTP/2", serve: true, gateway: true, secured: true,
 		bounds: stallBounds, strike: slowReadHTTP2,
 	},
 	{
@@ -96,17 +98,17 @@ var attacks = []attack{
 		bounds: stallBounds, strike: unreadSession,
 	},
 	{
-		name: "rapid reset", serve: true, gateway: true, flood: true,
+		name: "rapid reset", serve: true, gateway: true, flood: true, secured: true,
 		bounds:     bounds{server: server.Config{MaxExchangesPerConn: 10}, handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)}},
 		mostServed: 10, mostRequests: 110, // streams have some slack
 		strike: rapidReset,
 	},
-	{name: "CONTINUATION flood", serve: true, gateway: true, flood: true, strike: continuationFlood},
-	{name: "PING flood", serve: true, gateway: true, flood: true, strike: pingFlood},
-	{name: "SETTINGS flood", serve: true, gateway: true, flood: true, strike: settingsFlood},
-	{name: "WINDOW_UPDATE flood", serve: true, gateway: true, flood: true, strike: creditFlood},
-	{name: "PRIORITY flood", serve: true, gateway: true, flood: true, strike: priorityFlood},
-	{name: "empty DATA flood", serve: true, gateway: true, flood: true, strike: emptyDataFlood},
+	{name: "CONTINUATION flood", serve: true, gateway: true, flood: true, secured: true, strike: continuationFlood},
+	{name: "PING flood", serve: true, gateway: true, flood: true, secured: true, strike: pingFlood},
+	{name: "SETTINGS flood", serve: true, gateway: true, flood: true, secured: true, strike: settingsFlood},
+	{name: "WINDOW_UPDATE flood", serve: true, gateway: true, flood: true, secured: true, strike: creditFlood},
+	{name: "PRIORITY flood", serve: true, gateway: true, flood: true, secured: true, strike: priorityFlood},
+	{name: "empty DATA flood", serve: true, gateway: true, flood: true, secured: true, strike: emptyDataFlood},
 }
 
 var stallBounds = bounds{
@@ -117,7 +119,7 @@ var stallBounds = bounds{
 
 // slowHeader is slowloris.
 func slowHeader(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -134,7 +136,7 @@ func slowHeader(ctx context.Context, f *front) error {
 
 // slowHeaderHTTP2 sends a header block that does not end, a byte a frame.
 func slowHeaderHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -147,7 +149,7 @@ func slowHeaderHTTP2(ctx context.Context, f *front) error {
 
 // slowBody is R-U-Dead-Yet.
 func slowBody(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func slowBody(ctx context.Context, f *front) error {
 
 // slowBodyHTTP2 sends a body, a byte a frame: of HTTP/2, and of the tunnel.
 func slowBodyHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -192,7 +194,7 @@ func slowBodyHTTP2(ctx context.Context, f *front) error {
 
 // silentBody announces a body and sends none.
 func silentBody(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -204,7 +206,7 @@ func silentBody(ctx context.Context, f *front) error {
 }
 
 func silentBodyHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -217,7 +219,7 @@ func silentBodyHTTP2(ctx context.Context, f *front) error {
 
 // slowMessage sends the one message of a Call, a byte at a time.
 func slowMessage(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -235,7 +237,7 @@ func slowMessage(ctx context.Context, f *front) error {
 
 // slowRead asks for much and reads nothing.
 func slowRead(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -248,7 +250,7 @@ func slowRead(ctx context.Context, f *front) error {
 
 // slowReadHTTP2 gives all the credit that there is, and reads nothing.
 func slowReadHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+	p, err := dialHTTP2(ctx, f, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
 	if err != nil {
 		return err
 	}
@@ -280,7 +282,7 @@ func noCredit(ctx context.Context, f *front) error { return withoutCredit(ctx, f
 func noCreditSmall(ctx context.Context, f *front) error { return withoutCredit(ctx, f, "/small") }
 
 func withoutCredit(ctx context.Context, f *front, path string) error {
-	p, err := dialHTTP2(ctx, f.addr, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	p, err := dialHTTP2(ctx, f, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	if err != nil {
 		return err
 	}
@@ -321,7 +323,7 @@ func unreadSession(ctx context.Context, f *front) error {
 
 // rapidReset opens streams and takes them back at once [CVE-2023-44487].
 func rapidReset(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -342,7 +344,7 @@ func rapidReset(ctx context.Context, f *front) error {
 // continuationFlood sends a header block that does not end, as fast as it goes
 // [CVE-2024-27316].
 func continuationFlood(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -394,7 +396,7 @@ func emptyDataFlood(ctx context.Context, f *front) error {
 // flood sends the same again and again, and reads what comes. An attacker that
 // reads nothing throttles itself.
 func flood(ctx context.Context, f *front, send func(*peer) error) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
