@@ -79,29 +79,45 @@ type conn struct {
 	doubtful atomic.Bool
 	// frames are those of HTTP/2, nil until there is its preface.
 	frames *frames
+	ahead  readAhead // of HTTP/2
 }
 
 var errTooManyFrames = errors.New("too many frames of HTTP/2 that bring nothing")
 
 // Read implements [io.Reader].
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.halfConn.Read(p)
-	got := p[:n]
-	if c.frames == nil {
-		before := c.heads.prefaced
-		if c.heads.scan(got) {
-			c.doubtful.Store(true)
-		}
-		if !c.heads.off {
-			return n, err
-		}
-		c.frames, got = newFrames(), got[len(preface)-before:]
+	if c.frames != nil {
+		return c.ahead.read(p, c.readFrames)
 	}
-	if !c.frames.received(got) {
-		_ = c.halfConn.Close()
-		return 0, errTooManyFrames
+	n, err := c.halfConn.Read(p)
+	before := c.heads.prefaced
+	if c.heads.scan(p[:n]) {
+		c.doubtful.Store(true)
+	}
+	if !c.heads.off {
+		return n, err
+	}
+	c.frames = newFrames()
+	return n, errors.Join(err, c.check(p[len(preface)-before:n]))
+}
+
+// readFrames reads some of HTTP/2 from the connection.
+func (c *conn) readFrames(p []byte) (int, error) {
+	n, err := c.halfConn.Read(p)
+	if excess := c.check(p[:n]); excess != nil {
+		return 0, excess
 	}
 	return n, err
+}
+
+// check takes what has come of HTTP/2, and closes the connection where it is too
+// much.
+func (c *conn) check(p []byte) error {
+	if c.frames.received(p) {
+		return nil
+	}
+	_ = c.halfConn.Close()
+	return errTooManyFrames
 }
 
 // Write implements [io.Writer].
