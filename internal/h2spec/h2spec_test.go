@@ -139,15 +139,11 @@ func runCase(target *config.Config, id string) error {
 // certificate returns what servers with TLS are told.
 func certificate(tb testing.TB) *tls.Config {
 	tb.Helper()
-	cert, key, err := testcert.New("server", time.Now().AddDate(1, 0, 0))
+	secured, err := testcert.NewServer()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	return secured
 }
 
 func startBare(tb testing.TB, h http.Handler, secured *tls.Config) *config.Config {

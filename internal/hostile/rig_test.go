@@ -101,15 +101,10 @@ func targets(tb testing.TB) []target {
 
 func withTLS(tb testing.TB, config server.Config) server.Config {
 	tb.Helper()
-	cert, key, err := testcert.New("serve", time.Now().AddDate(1, 0, 0))
-	if err != nil {
+	var err error
+	if config.TLS, err = testcert.NewServer(); err != nil {
 		tb.Fatal(err)
 	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	config.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	return config
 }
 

@@ -104,11 +104,14 @@ func startNetHTTP(tb testing.TB, h http.Handler, config *tls.Config) string {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	srv := &http.Server{Handler: h, TLSConfig: config.Clone(), Protocols: &protocols, ReadHeaderTimeout: patience}
-	served := make(chan error, 1)
-	go func() { served <- srv.ServeTLS(listener, "", "") }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.ServeTLS(listener, "", "")
+	}()
 	tb.Cleanup(func() {
 		_ = srv.Close()
-		<-served
+		<-done
 	})
 	return listener.Addr().String()
 }
@@ -174,10 +177,10 @@ func TestFloodOverTLS(t *testing.T) {
 	if err = errors.Join(err, framer.WriteSettings()); err != nil {
 		t.Fatal(err)
 	}
-	closed := make(chan error, 1)
+	drained := make(chan struct{})
 	go func() {
-		_, err := io.Copy(io.Discard, conn)
-		closed <- err
+		defer close(drained)
+		_, _ = io.Copy(io.Discard, conn)
 	}()
 	for err == nil {
 		err = framer.WritePing(false, [8]byte{})
@@ -186,7 +189,7 @@ func TestFloodOverTLS(t *testing.T) {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		t.Errorf("the flood went on: %v", err)
 	}
-	<-closed
+	<-drained
 }
 
 // TestOverBoundsWithTLS has a connection more than there may be.

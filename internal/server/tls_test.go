@@ -33,18 +33,13 @@ var ok = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = 
 // securedConfig is that of a server of h alone, with a certificate of its own.
 func securedConfig(tb testing.TB, h http.Handler, log io.Writer) Config {
 	tb.Helper()
-	cert, key, err := testcert.New("server", nextYear())
+	secured, err := testcert.NewServer()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	secured.SessionTicketsDisabled = true // they come unasked, and a test without buffers does not read them
 	return Config{
-		Pattern: "/", Handler: alone{h}, AnyHost: true,
-		// Tickets come unasked, and a test that has no buffers does not read them.
-		TLS:    &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true},
+		Pattern: "/", Handler: alone{h}, AnyHost: true, TLS: secured,
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}
 }

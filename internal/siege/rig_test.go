@@ -60,11 +60,9 @@ type bounds struct {
 // overTLS returns the bounds for a server with TLS.
 func (b bounds) overTLS(tb testing.TB) bounds {
 	tb.Helper()
-	cert, key, err := testcert.New("front", time.Now().AddDate(1, 0, 0))
+	var err error
+	b.server.TLS, err = testcert.NewServer()
 	must(tb, err)
-	pair, err := tls.X509KeyPair(cert, key)
-	must(tb, err)
-	b.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	return b
 }
 
