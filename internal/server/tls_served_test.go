@@ -301,3 +301,29 @@ func TestShutdownDoesNotWaitForUnusedConnectionsOfTLS(t *testing.T) {
 		t.Errorf("Read() of the silent connection = %d, %v, want EOF", n, err)
 	}
 }
+
+// TestShutdownOverTLS has what runs finish.
+func TestShutdownOverTLS(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %t", http2), func(t *testing.T) {
+			begun, finish := make(chan struct{}), make(chan struct{})
+			app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				close(begun)
+				<-finish
+				_, _ = io.WriteString(w, r.Proto)
+			})
+			srv, addr := start(t, securedConfig(t, app, io.Discard), anyPort)
+			context.AfterFunc(srv.closing, func() { close(finish) }) // the last there is before connections close
+			status := make(chan int, 1)
+			client := newTLSClient(t, &tls.Config{InsecureSkipVerify: true}, http2)
+			go func() { status <- statusOf(t, client, "https://"+addr+"/") }()
+			<-begun
+			if err := srv.Shutdown(testContext(t)); err != nil {
+				t.Errorf("Shutdown() = %v", err)
+			}
+			if got := <-status; got != http.StatusOK {
+				t.Errorf("status %d, want 200", got)
+			}
+		})
+	}
+}

@@ -191,6 +191,35 @@ func TestNobodyWaitsForAWordToBeRead(t *testing.T) {
 	})
 }
 
+// TestIdleConnectionsOfTLSAreClosed asks for something, and then for nothing.
+func TestIdleConnectionsOfTLSAreClosed(t *testing.T) {
+	const idle = time.Minute
+	for protocol, begins := range map[string]string{
+		"http/1.1": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"h2":       http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+	} {
+		t.Run(protocol, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				config := securedConfig(t, ok, io.Discard)
+				config.ConnIdleTimeout, config.PingInterval = idle, -1
+				conn, closed := servePipe(t, config)
+				secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}})
+				if err := secured.HandshakeContext(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				go func() { _, _ = io.Copy(io.Discard, secured) }()
+				if _, err := io.WriteString(secured, begins); err != nil {
+					t.Fatal(err)
+				}
+				// With HTTP/2, a client has a moment to take the GOAWAY.
+				if took := <-closed; took < idle || took > idle+5*time.Second {
+					t.Errorf("closed after %v, want %v", took, idle)
+				}
+			})
+		})
+	}
+}
+
 // clientHello is what a client begins with, as a whole.
 func clientHello(tb testing.TB) []byte {
 	tb.Helper()
