@@ -15,8 +15,10 @@ import (
 //
 //	log.Fatal(server.Serve(culvert.Guard(server, listener)))
 //
-//   - Frames of HTTP/2 that come together are read together: net/http's server makes
-//     two system calls for each.
+// This is:
+//   - Frames of HTTP/2 that come together are read together, and the last ones of an
+//     RPC are written together: net/http's server makes two system calls for each that
+//     it reads, and one for each that it writes.
 //   - A connection of HTTP/2 is closed on which frames that bring nothing come in
 //     floods, such as PING and SETTINGS: more than 1,000 a second, and 10 for each
 //     frame of a message.

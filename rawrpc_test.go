@@ -63,7 +63,7 @@ func newTunnel(tb testing.TB, inner http.Handler, opts ...culvert.HandlerOption)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(listener)
+		_ = server.Serve(culvert.Guard(server, listener))
 	}()
 	t := &tunnel{
 		url:     "http://" + listener.Addr().String(),

@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/culvert-http/culvert/internal/bridge"
+	"github.com/culvert-http/culvert/internal/doubt"
 )
 
 // rpc is what the mount knows of a call, from its first byte to its last. It is
@@ -34,10 +35,11 @@ type rpc struct {
 	valid context.Context //nolint:containedctx // not the call's
 
 	writer  http.ResponseWriter
-	stall   *stallWriter // that writer goes through it; nil in a session
-	holds   atomic.Bool  // connect's flushes: what was written goes out with what follows
-	flushMu sync.Mutex   // held while what was held back is flushed; guards over
-	over    bool         // what was held back goes out with the end of the RPC
+	stall   *stallWriter  // that writer goes through it; nil in a session
+	holds   atomic.Bool   // connect's flushes: what was written goes out with what follows
+	held    *doubt.Holder // the same, by the connection
+	flushMu sync.Mutex    // held while what was held back is flushed; guards over
+	over    bool          // what was held back goes out with the end of the RPC
 	body    *rpcBody
 	closing bool // the connection, after the answer
 
@@ -104,6 +106,13 @@ func (c *rpc) InterruptSend() {
 	}
 }
 
+// hold has what is written from now on go out with the end of the RPC, which comes
+// soon, and reports whether that can be.
+func (c *rpc) hold() bool {
+	c.held = doubt.Hold(c.request.Context())
+	return c.held != nil
+}
+
 // FlushLast implements bridge.HoldingStream for all methods whose response is a
 // stream.
 func (c *rpc) FlushLast() {
@@ -112,6 +121,7 @@ func (c *rpc) FlushLast() {
 	if !c.over && c.holds.Swap(false) {
 		_ = c.control.Flush()
 	}
+	c.held.Release()
 }
 
 // rpcWriter is the writer of an RPC as connect has it.

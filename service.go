@@ -35,6 +35,7 @@ func (service) Call(
 	if err := call.serve(ctx, request.Peer(), stream, bridge.Origin{Whole: true}); err != nil {
 		return nil, err
 	}
+	call.hold()
 	asText := request.Msg.GetAcceptText() || typedByHand(request)
 	return connect.NewResponse(collected.Response(asText)), nil
 }
@@ -62,6 +63,7 @@ func (service) Upload(
 	if err := call.serve(ctx, requests.Peer(), stream, bridge.Origin{}); err != nil {
 		return nil, err
 	}
+	call.hold()
 	return connect.NewResponse(collected.Response(false)), nil
 }
 
@@ -189,9 +191,11 @@ func (s sender) InterruptSend() { s.call.InterruptSend() }
 
 // SendLast implements bridge.HoldingStream: one write takes the last message and
 // the end of the RPC. In gRPC that end is a frame of its own, which can share a
-// write only where others keep the connection busy.
+// write only where the connection holds what comes before it, or where others keep
+// it busy.
 func (s sender) SendLast(frame *culvertv1.ResponseFrame) error {
-	s.call.holds.Store(s.call.peer.Protocol != connect.ProtocolGRPC || s.call.handler.admission.shared())
+	held := s.call.hold()
+	s.call.holds.Store(s.call.peer.Protocol != connect.ProtocolGRPC || !held && s.call.handler.admission.shared())
 	return s.Send(frame)
 }
 

@@ -47,6 +47,7 @@ func serveRig(tb testing.TB, handler http.Handler, http2 bool) *httptest.Server 
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(http2)
+	server.Listener = culvert.Guard(server.Config, server.Listener)
 	server.Start()
 	tb.Cleanup(server.Close)
 	return server

@@ -50,12 +50,12 @@ const flushTime = 250 * time.Microsecond
 func (e *exchange) flushLast() {
 	holding, ok := e.stream.(HoldingStream)
 	switch {
-	case !ok || !holding.Holds():
-	case e.body.frames.ended:
-		e.server.flushes.Start(&e.flush, flushTime, e, func(e *exchange) { go e.flushHeld() })
-	default:
+	case !ok:
+	case !e.body.frames.ended:
 		e.sending.Store(true)
 		holding.FlushLast()
+	case holding.Holds():
+		e.server.flushes.Start(&e.flush, flushTime, e, func(e *exchange) { go e.flushHeld() })
 	}
 }
 

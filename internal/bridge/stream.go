@@ -59,7 +59,8 @@ type LastSender interface {
 // HoldingStream is a ServerStream that may hold the last frame back.
 type HoldingStream interface {
 	LastSender
-	// Holds reports whether SendLast has held something back that was not sent yet.
+	// Holds reports whether SendLast has held something back that waits for the end of
+	// Serve, or for FlushLast.
 	Holds() bool
 	// FlushLast sends what SendLast has held back. It may be called at any time.
 	FlushLast()

@@ -94,6 +94,7 @@ type conn struct {
 	// frames are those of HTTP/2, nil until there is its preface.
 	frames *frames
 	ahead  readAhead // of HTTP/2
+	hold   Holder    // of HTTP/2
 
 	resets *resets.Count
 	closed context.Context // done when the connection is closed
@@ -102,6 +103,7 @@ type conn struct {
 
 func newConn(half halfConn, bound *resets.Bound) *conn {
 	c := &conn{halfConn: half, resets: bound.Of(half.RemoteAddr())}
+	c.hold.to = half
 	c.closed, c.close = context.WithCancel(context.Background())
 	return c
 }
@@ -150,16 +152,16 @@ func (c *conn) checked(n int, err error, frames []byte) (int, error) {
 // Close implements [net.Conn].
 func (c *conn) Close() error {
 	c.close()
+	c.hold.stop()
 	return c.halfConn.Close()
 }
 
 // Write implements [io.Writer].
 func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.halfConn.Write(p)
-	if c.frames != nil {
-		c.frames.sent(p[:n])
+	if c.frames == nil {
+		return c.halfConn.Write(p)
 	}
-	return n, err
+	return c.hold.write(p, c.frames.sent(p))
 }
 
 // NetConn returns the connection itself, as [tls.Conn.NetConn] does.

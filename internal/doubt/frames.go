@@ -3,6 +3,7 @@ package doubt
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,10 @@ type frames struct {
 	allowed atomic.Int64 // frames that bring nothing, for now
 	since   time.Time    // when time has last allowed some
 	resets  *resets.Count
+	// over are the streams that were last sent the end of, in no order: what comes for
+	// them too late is no mistake.
+	over [64]uint64
+	next int // of over
 }
 
 func newFrames(resets *resets.Count) *frames {
@@ -114,19 +119,31 @@ func (f *frames) received(p []byte) (pause time.Duration, err error) {
 	return pause, nil
 }
 
-// sent takes what goes.
-func (f *frames) sent(p []byte) {
+// sent takes what goes. It reports whether more will follow that could go with it:
+// parts of messages, none of which is the last of its stream.
+func (f *frames) sent(p []byte) (more bool) {
+	more = f.out.Between()
 	for rest, begun := f.out.next(p); begun; rest, begun = f.out.next(rest) {
+		message := f.out.kind() == headersFrame || f.out.kind() == dataFrame
+		more = more && message && !f.out.ends()
 		if f.out.useful() {
 			f.allow()
 		}
 		switch {
 		case f.out.ends():
 			f.resets.Answer()
-		case f.out.kind() == resetFrame && blames(rest):
+			f.isOver(f.out.stream())
+		case f.out.kind() == resetFrame && blames(rest) && !slices.Contains(f.over[:], f.out.stream()):
 			f.resets.Fail()
+			f.isOver(f.out.stream())
 		}
 	}
+	return more && f.out.Between()
+}
+
+func (f *frames) isOver(stream uint64) {
+	f.over[f.next] = stream
+	f.next = (f.next + 1) % len(f.over)
 }
 
 // blames reports whether a reset says that the other end has made a mistake. Its

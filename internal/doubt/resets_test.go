@@ -62,6 +62,17 @@ func TestFramesOfResets(t *testing.T) {
 		})},
 		"by the server, for mistakes": {want: 2 * time.Second, do: answers(resetsAtOnce+20, resetsWith(
 			http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeStreamClosed, http2.ErrCodeFrameSize, http2.ErrCodeRefusedStream))},
+		"by the server, for what is late": {do: answers(10, func(f *http2.Framer, id uint32) {
+			_ = f.WriteData(id, true, nil)
+			for range 100 { // each frame of a request that is not wanted any more
+				_ = f.WriteRSTStream(id, http2.ErrCodeStreamClosed)
+			}
+		})},
+		"by the server, for the same mistake": {do: answers(10, func(f *http2.Framer, id uint32) {
+			for range 100 {
+				_ = f.WriteRSTStream(id, http2.ErrCodeStreamClosed)
+			}
+		})},
 		"by the server itself": {do: answers(resetsAtOnce+20, resetsWith(http2.ErrCodeNo, http2.ErrCodeInternal, http2.ErrCodeCancel))},
 	} {
 		t.Run(name, func(t *testing.T) {
