@@ -28,21 +28,27 @@ func ForwardedField(name string) (claims, plain bool) {
 	if len(name) < len("Forwarded") || name[0] != 'F' && name[0] != 'X' && (name[0] != 'C' || name[1] != 'l') {
 		return false, false // nearly all, without another look
 	}
-	usual := name
-	if strings.ContainsFunc(name, isOddInName) {
-		usual = textproto.CanonicalMIMEHeaderKey(strings.Map(func(r rune) rune {
-			if isOddInName(r) {
-				return '-'
-			}
-			return r
-		}, name))
-	}
+	usual := PlainFieldName(name)
 	switch usual {
 	case "Forwarded", "X-Real-Ip", "Client-Cert", "Client-Cert-Chain":
 		return true, usual == name
 	default:
 		return strings.HasPrefix(usual, "X-Forwarded-"), usual == name
 	}
+}
+
+// PlainFieldName returns a field name in the canonical form that it has with
+// hyphens in the place of everything else that is neither a letter nor a digit.
+func PlainFieldName(name string) string {
+	if strings.ContainsFunc(name, isOddInName) {
+		name = strings.Map(func(r rune) rune {
+			if isOddInName(r) {
+				return '-'
+			}
+			return r
+		}, name)
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 // ClientCertificate returns the value of Client-Cert for a connection, "" if there
