@@ -19,6 +19,10 @@ import (
 var claims = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Client-Cert", "X-Real-Ip",
 	"Client-Cert", "Client-Cert-Chain",
+	// What applications copy from each other.
+	"X-Forwarded", "Forwarded-For", "Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
+	"Fastly-Client-Ip", "X-Envoy-External-Address", "X-Original-Forwarded-For", "X-Remote-Addr", "X-Scheme", "X-Url-Scheme",
+	"Front-End-Https", "Ssl-Client-Verify", "X-Ssl-Client-S-Dn", "X-Client-Cert", "X-Client-Cert-Present", "X-Amzn-Mtls-Clientcert",
 }
 
 // disguises are other spellings of them, which applications behind CGI, WSGI or
@@ -26,10 +30,14 @@ var claims = []string{
 var disguises = []string{
 	"X_Forwarded_For", "x_forwarded-for", "X-FORWARDED_PROTO", "X.Forwarded.For", "x-forwarded_client-cert",
 	"X_Real_IP", "x_real-ip", "Client_Cert", "client.cert.chain", "CLIENT_CERT_CHAIN",
+	"true_client_ip", "Ssl_Client_Verify", "front.end.https", "cf_connecting_ip", "Content_Length", "transfer.encoding",
 }
 
 // notClaims only look like it.
-var notClaims = []string{"X-Forward", "X-Real", "Forwarded-By", "Client-Certainty", "Clients", "X_Other"}
+var notClaims = []string{
+	"X-Forward", "X-Real", "Forwarded-By", "Client-Certainty", "Clients", "X_Other", "X-Client", "Ssl-Client", "True-Client", "Fastly-Client",
+	"Content-Lengthy", "Transfer", "Front-End",
+}
 
 // peek is an application that remembers who it was told to work for.
 type peek struct {
@@ -52,24 +60,33 @@ func (p *peek) last() (head, trailers []string, remote, proto string) {
 	return p.head, p.trailers, p.remote, p.proto
 }
 
-// suspects are the names that begin like those of the tests, however they are
-// spelled.
+// suspect has the letters of the names in the tests.
+var suspect = func() map[string]bool {
+	all := make(map[string]bool)
+	for _, name := range slices.Concat(claims, disguises, notClaims) {
+		all[lettersOf(name)] = true
+	}
+	return all
+}()
+
+func lettersOf(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 'a' || r > 'z' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name))
+}
+
+// suspects are the names of the tests, however they are spelled.
 func suspects(header http.Header) []string {
 	var names []string
 	for name, values := range header {
-		if len(values) == 0 {
-			continue // announced, and did not come
-		}
-		letters := strings.Map(func(r rune) rune {
-			if r < 'a' || r > 'z' {
-				return -1
-			}
-			return r
-		}, strings.ToLower(name))
-		for _, prefix := range []string{"forward", "xforward", "xreal", "client", "xother"} {
-			if strings.HasPrefix(letters, prefix) && name != "X-Forwarded-Proto" {
-				names = append(names, name)
-			}
+		switch {
+		case len(values) == 0: // announced, and did not come
+		case name == "X-Forwarded-Proto", name == "Content-Length", name == "Transfer-Encoding": // there anyway
+		case suspect[lettersOf(name)]:
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
