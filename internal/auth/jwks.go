@@ -45,7 +45,8 @@ func (s keySet) replaces(before keySet) (withdrawOthers func()) {
 	}
 	for i, key := range s {
 		if one, ok := known[key.name]; ok {
-			s[i].valid, s[i].withdraw = one.valid, one.withdraw
+			one.JSONWebKey = key.JSONWebKey // which may say something else of its use
+			s[i] = one
 		}
 	}
 	for _, key := range s {
