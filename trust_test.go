@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -261,5 +262,40 @@ func TestGatewayClaimsThatAreNominated(t *testing.T) {
 		if got := header.Get(name); got != want || len(header[name]) > 1 {
 			t.Errorf("%s: %q, want %q", name, header[name], want)
 		}
+	}
+}
+
+// Trailers of a gateway's client claim nothing either, announced or not.
+func TestGatewayClaimsInTrailers(t *testing.T) {
+	names := slices.Concat(claims, disguises, []string{"X-Sum", "X-Late"})
+	var announced, sent strings.Builder
+	for i, name := range names {
+		if i%2 == 0 {
+			announced.WriteString("Trailer: " + name + "\r\n")
+		}
+		sent.WriteString(name + ": 203.0.113.9\r\n")
+	}
+	raw := "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n" + announced.String() + "\r\n1\r\nx\r\n0\r\n" + sent.String() + "\r\n"
+	for name, opts := range map[string][]culvert.GatewayOption{
+		"nobody is trusted":    nil,
+		"the proxy is trusted": {culvert.WithTrustedProxies(netip.MustParsePrefix("127.0.0.0/8"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := make(chan http.Header, 1)
+			tunnel := newTunnel(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				seen <- r.Trailer
+			}), culvert.WithTrustedNetworks(netip.MustParsePrefix("127.0.0.0/8")))
+			addr := startServer(t, culvert.NewGateway(newRigTransport(t, tunnel.url), opts...))
+			rawRequest(t, addr, raw)
+			want := []string{"X-Late", "X-Sum"}
+			if opts != nil {
+				want = canonical(claims, want)
+			}
+			got := slices.Sorted(maps.Keys(<-seen))
+			if !slices.Equal(got, want) {
+				t.Errorf("trailers %q, want %q", got, want)
+			}
+		})
 	}
 }
