@@ -168,6 +168,7 @@ func TestJWTs(t *testing.T) {
 		{"HS256 with the public key", sign(t, jose.HS256, publicPEM(t, keys.rsa.Public()), "rsa", nil), false},
 		{"HS256 with the set", sign(t, jose.HS256, keys.set(t), "ec", nil), false},
 		{"a key of its own", withOwnKey(t, keys.other), false},
+		{"a header that has to be understood", withCritical(t, keys.ec), false},
 		{"no signature", strings.TrimRight(sign(t, jose.ES256, keys.ec, "ec", nil), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), false},
 		{"two parts", "a.b", false},
 		{"encrypted", "a.b.c.d.e", false},
@@ -193,6 +194,24 @@ func TestJWTs(t *testing.T) {
 func withOwnKey(tb testing.TB, key *ecdsa.PrivateKey) string {
 	tb.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, &jose.SignerOptions{EmbedJWK: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	token, err := jwt.Signed(signer).Claims(jwt.Claims{
+		Issuer: issuer, Audience: jwt.Audience{audience}, Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour)),
+	}).Serialize()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return token
+}
+
+// withCritical returns a token whose header says that it means something else to who
+// understands it [RFC 7515 § 4.1.11].
+func withCritical(tb testing.TB, key *ecdsa.PrivateKey) string {
+	tb.Helper()
+	options := (&jose.SignerOptions{}).WithHeader("kid", "ec").WithHeader("crit", []string{"exp"}).WithHeader("exp", 1)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, options)
 	if err != nil {
 		tb.Fatal(err)
 	}
