@@ -55,7 +55,7 @@ func (x *exchange) switchProtocols(response *http.Response) error {
 	_ = conn.SetDeadline(time.Time{})
 	// Past what is buffered the connection itself is read: net/http's reader would
 	// take the client's half-close for its departure.
-	return splice(conn, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), conn), tunnel)
+	return x.splice(conn, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), conn), tunnel)
 }
 
 // switching sends a 101, which names the protocol to the client.
@@ -76,7 +76,7 @@ func (rw *responseWriter) switching(header http.Header, protocol string) {
 
 // splice copies both ways. The end of one direction is passed on and leaves the
 // other open; an error ends both, and both sides see it.
-func splice(client net.Conn, fromClient io.Reader, upstream *h1Tunnel) error {
+func (x *exchange) splice(client net.Conn, fromClient io.Reader, upstream *h1Tunnel) error {
 	results := make(chan error, 2)
 	go func() { results <- pump(upstream, fromClient) }()
 	go func() { results <- pump(client, upstream) }()
@@ -87,6 +87,7 @@ func splice(client net.Conn, fromClient io.Reader, upstream *h1Tunnel) error {
 		_ = client.Close()
 		upstream.conn.interrupt()
 	default:
+		x.fail(first)
 		reset(client)
 		reset(upstream.conn.Conn)
 	}
