@@ -148,9 +148,10 @@ func WithGatewayMaxDuration(d time.Duration) GatewayOption {
 
 // WithTrustedProxies sets the networks of the proxies in front of the gateway
 // that are believed when they say for whom they forward a request. Their fields
-// Forwarded, X-Forwarded-* and X-Real-IP are passed on, and the client's address
-// and scheme are taken from their X-Forwarded-For and X-Forwarded-Proto. Those of
-// everybody else are dropped, in any spelling. The default is none.
+// Forwarded, X-Forwarded-*, X-Real-IP and others (docs/protocol.md, section 12.1)
+// are passed on, and the client's address and scheme are taken from their
+// X-Forwarded-For and X-Forwarded-Proto. Those of everybody else are dropped, in
+// any spelling. The default is none.
 func WithTrustedProxies(networks ...netip.Prefix) GatewayOption {
 	return gatewayOptionFunc(func(c *gatewayConfig) { c.trusted = networks })
 }

@@ -163,6 +163,7 @@ func TestGatewayUpgradeNotAsked(t *testing.T) {
 		"HTTP/1.0":            {"GET /ask HTTP/1.0\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", 200},
 		"without Connection":  {"GET /ask HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\n\r\n", 200},
 		"a request with body": {"POST /ask HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 2\r\n\r\nhi", 200},
+		"a body in chunks":    {"POST /ask HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if resp, body := rawRequest(t, addr, test.request); resp.StatusCode != test.status {

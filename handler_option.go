@@ -223,7 +223,8 @@ func WithUpgrades(protocols ...string) HandlerOption {
 
 // WithTrustedNetworks sets the networks whose RPC peers are believed when they
 // vouch for a client address and a scheme, and whose forwarded fields
-// (Forwarded, X-Forwarded-*, X-Real-IP) are passed on. The default is none.
+// (Forwarded, X-Forwarded-*, X-Real-IP and others, see docs/protocol.md, section
+// 12.1) are passed on. The default is none.
 func WithTrustedNetworks(networks ...netip.Prefix) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) { c.trusted = networks })
 }

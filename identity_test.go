@@ -171,6 +171,35 @@ func roundTrip(tb testing.TB, transport *culvert.Transport, path string) error {
 	return err
 }
 
+// A handler that has upgraded notices the cut and closes its connection, as every
+// proxy does. That must not look like the end of what it had to say.
+func TestCredentialThatEndsCutsAnUpgrade(t *testing.T) {
+	for _, w := range ways() {
+		if !w.duplex() {
+			continue
+		}
+		t.Run(w.String(), func(t *testing.T) {
+			credential, revoke := context.WithCancel(t.Context())
+			defer revoke()
+			app := switchTo(t, func(conn io.ReadWriteCloser) { _, _ = io.Copy(io.Discard, conn) })
+			tunnel := newTunnel(t, app, culvert.WithCredentialGrace(0),
+				culvert.WithAuthenticator(func(*http.Request) (culvert.Identity, error) {
+					return culvert.Identity{Name: "somebody", Revoked: credential}, nil
+				}))
+			transport := newRigTransport(t, w.server(t, tunnel), w.options()...)
+			resp, err := transport.RoundTrip(newUpgradeRequest(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			revoke()
+			if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+				t.Error("what was cut looks complete")
+			}
+		})
+	}
+}
+
 // The end of a credential is a drain at first: what runs may finish, and what
 // comes next comes with a new one.
 func TestCredentialThatEndsDrainsItsSession(t *testing.T) {

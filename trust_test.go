@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -19,6 +20,10 @@ import (
 var claims = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Client-Cert", "X-Real-Ip",
 	"Client-Cert", "Client-Cert-Chain",
+	// What applications copy from each other.
+	"X-Forwarded", "Forwarded-For", "Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
+	"Fastly-Client-Ip", "X-Envoy-External-Address", "X-Original-Forwarded-For", "X-Remote-Addr", "X-Scheme", "X-Url-Scheme",
+	"Front-End-Https", "Ssl-Client-Verify", "X-Ssl-Client-S-Dn", "X-Client-Cert", "X-Client-Cert-Present", "X-Amzn-Mtls-Clientcert",
 }
 
 // disguises are other spellings of them, which applications behind CGI, WSGI or
@@ -26,10 +31,14 @@ var claims = []string{
 var disguises = []string{
 	"X_Forwarded_For", "x_forwarded-for", "X-FORWARDED_PROTO", "X.Forwarded.For", "x-forwarded_client-cert",
 	"X_Real_IP", "x_real-ip", "Client_Cert", "client.cert.chain", "CLIENT_CERT_CHAIN",
+	"true_client_ip", "Ssl_Client_Verify", "front.end.https", "cf_connecting_ip", "Content_Length", "transfer.encoding",
 }
 
 // notClaims only look like it.
-var notClaims = []string{"X-Forward", "X-Real", "Forwarded-By", "Client-Certainty", "Clients", "X_Other"}
+var notClaims = []string{
+	"X-Forward", "X-Real", "Forwarded-By", "Client-Certainty", "Clients", "X_Other", "X-Client", "Ssl-Client", "True-Client", "Fastly-Client",
+	"Content-Lengthy", "Transfer", "Front-End",
+}
 
 // peek is an application that remembers who it was told to work for.
 type peek struct {
@@ -52,24 +61,33 @@ func (p *peek) last() (head, trailers []string, remote, proto string) {
 	return p.head, p.trailers, p.remote, p.proto
 }
 
-// suspects are the names that begin like those of the tests, however they are
-// spelled.
+// suspect has the letters of the names in the tests.
+var suspect = func() map[string]bool {
+	all := make(map[string]bool)
+	for _, name := range slices.Concat(claims, disguises, notClaims) {
+		all[lettersOf(name)] = true
+	}
+	return all
+}()
+
+func lettersOf(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 'a' || r > 'z' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name))
+}
+
+// suspects are the names of the tests, however they are spelled.
 func suspects(header http.Header) []string {
 	var names []string
 	for name, values := range header {
-		if len(values) == 0 {
-			continue // announced, and did not come
-		}
-		letters := strings.Map(func(r rune) rune {
-			if r < 'a' || r > 'z' {
-				return -1
-			}
-			return r
-		}, strings.ToLower(name))
-		for _, prefix := range []string{"forward", "xforward", "xreal", "client", "xother"} {
-			if strings.HasPrefix(letters, prefix) && name != "X-Forwarded-Proto" {
-				names = append(names, name)
-			}
+		switch {
+		case len(values) == 0: // announced, and did not come
+		case name == "X-Forwarded-Proto", name == "Content-Length", name == "Transfer-Encoding": // there anyway
+		case suspect[lettersOf(name)]:
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
@@ -244,5 +262,40 @@ func TestGatewayClaimsThatAreNominated(t *testing.T) {
 		if got := header.Get(name); got != want || len(header[name]) > 1 {
 			t.Errorf("%s: %q, want %q", name, header[name], want)
 		}
+	}
+}
+
+// Trailers of a gateway's client claim nothing either, announced or not.
+func TestGatewayClaimsInTrailers(t *testing.T) {
+	names := slices.Concat(claims, disguises, []string{"X-Sum", "X-Late"})
+	var announced, sent strings.Builder
+	for i, name := range names {
+		if i%2 == 0 {
+			announced.WriteString("Trailer: " + name + "\r\n")
+		}
+		sent.WriteString(name + ": 203.0.113.9\r\n")
+	}
+	raw := "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n" + announced.String() + "\r\n1\r\nx\r\n0\r\n" + sent.String() + "\r\n"
+	for name, opts := range map[string][]culvert.GatewayOption{
+		"nobody is trusted":    nil,
+		"the proxy is trusted": {culvert.WithTrustedProxies(netip.MustParsePrefix("127.0.0.0/8"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := make(chan http.Header, 1)
+			tunnel := newTunnel(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				seen <- r.Trailer
+			}), culvert.WithTrustedNetworks(netip.MustParsePrefix("127.0.0.0/8")))
+			addr := startServer(t, culvert.NewGateway(newRigTransport(t, tunnel.url), opts...))
+			rawRequest(t, addr, raw)
+			want := []string{"X-Late", "X-Sum"}
+			if opts != nil {
+				want = canonical(claims, want)
+			}
+			got := slices.Sorted(maps.Keys(<-seen))
+			if !slices.Equal(got, want) {
+				t.Errorf("trailers %q, want %q", got, want)
+			}
+		})
 	}
 }

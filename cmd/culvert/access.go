@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/culvert-http/culvert"
 	"github.com/culvert-http/culvert/internal/auth"
 	"github.com/culvert-http/culvert/internal/peername"
@@ -23,9 +25,9 @@ type accessFlags struct {
 	JWTAudience    []string   `name:"jwt-audience" help:"Audience that JWTs must have one of." placeholder:"AUD" group:"Access"`
 	JWTAlgorithm   []string   `name:"jwt-algorithm" default:"${jwt_algorithms}" help:"Signature algorithm that JWTs may have." placeholder:"ALG" group:"Access"`
 	Require        string     `default:"all" enum:"all,any" help:"With --client-ca, and --tokens or --jwt-keys: whether clients need both (all) or one of them (any)." group:"Access"`
-	AllowAuthority []string   `help:"Authority, with or without a port, that the application may be asked for." placeholder:"HOST[:PORT]" group:"Access"`
-	AllowMethod    []string   `help:"Method that the application may be asked for." placeholder:"METHOD" group:"Access"`
-	AllowPath      []string   `help:"Path that the application may be asked for, with all that is under it." placeholder:"/PATH" group:"Access"`
+	AllowAuthority allowList  `help:"Authority, with or without a port, that the application may be asked for." placeholder:"HOST[:PORT],..." group:"Access"`
+	AllowMethod    allowList  `help:"Method that the application may be asked for." placeholder:"METHOD,..." group:"Access"`
+	AllowPath      allowList  `help:"Path that the application may be asked for, with all that is under it." placeholder:"/PATH,..." group:"Access"`
 }
 
 // accessFile is a file without which everybody might enter: one that is given must
@@ -38,6 +40,24 @@ func (f *accessFile) UnmarshalText(text []byte) error {
 		return errors.New("the name of the file is empty")
 	}
 	*f = accessFile(text)
+	return nil
+}
+
+// allowList is what may be done, where no list at all allows everything: one that is
+// given must not be empty either.
+type allowList []string
+
+// Decode implements kong.MapperValue.
+func (l *allowList) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("value", &text); err != nil {
+		return err
+	}
+	items := kong.SplitEscaped(text, ',')
+	if len(items) == 0 {
+		return errors.New("the list is empty, which would allow everything")
+	}
+	*l = append(*l, items...)
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 // certificateFlags say which clients may enter by their certificates.
 type certificateFlags struct {
 	ClientCA        accessFile    `name:"client-ca" help:"File of the certificates, in PEM, that sign those of clients that are let in. Needs --tls-cert." placeholder:"FILE" group:"Access"`
-	AllowClient     []string      `help:"Name in a client's certificate that lets it in: DNS name, *.DOMAIN, or URI such as spiffe://DOMAIN/PATH, which may end with /*. Without it, all certificates of --client-ca do." placeholder:"NAME" group:"Access"`
+	AllowClient     allowList     `help:"Name in a client's certificate that lets it in: DNS name, *.DOMAIN, or URI such as spiffe://DOMAIN/PATH, which may end with /*. Without it, all certificates of --client-ca do." placeholder:"NAME,..." group:"Access"`
 	TrustName       []string      `help:"Name in a client's certificate, as for --allow-client, whose holder is believed as the networks of --trust are." placeholder:"NAME" group:"Access"`
 	CredentialGrace time.Duration `default:"${credential_grace}" help:"Time for what runs to finish after the credential that it came with has ended." group:"Access"`
 }

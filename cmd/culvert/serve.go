@@ -50,6 +50,9 @@ command writes is logged, a line an entry. It is one program with its arguments,
 shell, and stays in the foreground; one that ends is started again, after a while that grows. It gets
 SIGTERM, with all that it has started, when the exchanges have finished.
 
+Whoever reaches it may call, until --tokens, --client-ca or --jwt-keys say who. What the application
+may be asked for, --allow-authority, --allow-method and --allow-path say.
+
 Every flag can be given in the environment, too; several values are separated by commas.
 
 SIGTERM or SIGINT drains: health turns NOT_SERVING, new exchanges are refused as not started, and
@@ -66,6 +69,8 @@ Examples:
     culvert serve --exec 'node server.js'    the same, for a server that listens on $CULVERT_SOCKET
     culvert serve --listen :8080 --grace 1m http://app:3000
     culvert serve --listen :8443 --tls-cert tls.crt --tls-key tls.key h2c://app:3000
+    culvert serve --listen :8443 --tls-cert tls.crt --tls-key tls.key --tokens tokens \
+        --allow-path /api --no-reflection http://localhost:3000
     culvert serve --cors-origin https://page.example http://localhost:3000
     culvert serve --listen 127.0.0.1:0 --log-format json
 

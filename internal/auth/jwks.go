@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,46 @@ import (
 const maxKeys = 100
 
 // keySet are the public keys of an issuer that sign.
-type keySet []jose.JSONWebKey
+type keySet []issuerKey
+
+// issuerKey is a key for as long as the issuer's set has it.
+type issuerKey struct {
+	jose.JSONWebKey
+	name     string          // which no other key has
+	valid    context.Context //nolint:containedctx // done when the key is withdrawn
+	withdraw context.CancelFunc
+}
+
+func newIssuerKey(key jose.JSONWebKey) (issuerKey, error) {
+	thumbprint, err := key.Thumbprint(crypto.SHA256)
+	one := issuerKey{JSONWebKey: key, name: key.KeyID + " " + string(thumbprint)}
+	one.valid, one.withdraw = context.WithCancel(context.Background())
+	return one, err
+}
+
+// replaces has the keys of a set that was there before go on that are in this one
+// as well. It returns what withdraws the others, and with them what was let in by
+// their signatures.
+func (s keySet) replaces(before keySet) (withdrawOthers func()) {
+	known := make(map[string]issuerKey)
+	for _, key := range before {
+		known[key.name] = key
+	}
+	for i, key := range s {
+		if one, ok := known[key.name]; ok {
+			one.JSONWebKey = key.JSONWebKey // which may say something else of its use
+			s[i] = one
+		}
+	}
+	for _, key := range s {
+		delete(known, key.name)
+	}
+	return func() {
+		for _, key := range known {
+			key.withdraw()
+		}
+	}
+}
 
 // parseKeys reads a JSON Web Key Set [RFC 7517 § 5]. Keys of kinds that are not
 // known, or for another use, are left out, as the RFC has it. Secret ones are an
@@ -44,7 +84,11 @@ func parseKeys(content []byte) (keySet, error) {
 			return nil, fmt.Errorf("key %d of the set is not public", i)
 		}
 		if key.Use == "" || key.Use == "sig" {
-			keys = append(keys, key)
+			usable, err := newIssuerKey(key)
+			if err != nil {
+				return nil, fmt.Errorf("key %d of the set cannot be read", i)
+			}
+			keys = append(keys, usable)
 		}
 	}
 	if len(keys) == 0 {
@@ -54,11 +98,11 @@ func parseKeys(content []byte) (keySet, error) {
 }
 
 // find returns the keys with an id, or all for a token that names none.
-func (s keySet) find(id string) []jose.JSONWebKey {
+func (s keySet) find(id string) []issuerKey {
 	if id == "" {
 		return s
 	}
-	var found []jose.JSONWebKey
+	var found []issuerKey
 	for _, key := range s {
 		if key.KeyID == id {
 			found = append(found, key)
@@ -80,7 +124,12 @@ func openKeys(path string, logger *slog.Logger) (*keyFile, error) {
 		if err != nil {
 			return fmt.Errorf("read keys %s: %w", path, err)
 		}
+		withdrawOthers := func() {}
+		if before := f.current.Load(); before != nil {
+			withdrawOthers = keys.replaces(*before)
+		}
 		f.current.Store(&keys)
+		withdrawOthers()
 		return nil
 	}
 	var err error
@@ -91,7 +140,7 @@ func openKeys(path string, logger *slog.Logger) (*keyFile, error) {
 }
 
 // find implements keySource.
-func (f *keyFile) find(_ context.Context, id string) []jose.JSONWebKey {
+func (f *keyFile) find(_ context.Context, id string) []issuerKey {
 	return f.current.Load().find(id)
 }
 

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // Bounds of keys that are fetched.
@@ -99,7 +97,7 @@ func (k *remoteKeys) Close() {
 
 // find implements keySource. It waits for a fetch only where it has no key for
 // the token otherwise.
-func (k *remoteKeys) find(ctx context.Context, id string) []jose.JSONWebKey {
+func (k *remoteKeys) find(ctx context.Context, id string) []issuerKey {
 	found, fetching := k.look(id)
 	if len(found) > 0 || fetching == nil {
 		return found
@@ -113,11 +111,11 @@ func (k *remoteKeys) find(ctx context.Context, id string) []jose.JSONWebKey {
 }
 
 // look returns the keys that are there, and the fetch that runs if there is one.
-func (k *remoteKeys) look(id string) ([]jose.JSONWebKey, <-chan struct{}) {
+func (k *remoteKeys) look(id string) ([]issuerKey, <-chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	var found []jose.JSONWebKey
+	var found []issuerKey
 	if now.Sub(k.fetched) < keptFor {
 		found = k.keys.find(id)
 	}
@@ -142,6 +140,7 @@ func (k *remoteKeys) begin(now time.Time) {
 		k.fetching = nil
 		switch {
 		case err == nil:
+			defer keys.replaces(k.keys)()
 			k.keys, k.fetched = keys, time.Now()
 		case k.ctx.Err() == nil:
 			k.logger.Error("keys of JWTs cannot be fetched: those from before stay for a while", "err", err)

@@ -74,7 +74,7 @@ type JWTs struct {
 type keySource interface {
 	// find returns the keys that a token with this id may be signed with. It may
 	// wait for them for a while.
-	find(ctx context.Context, id string) []jose.JSONWebKey
+	find(ctx context.Context, id string) []issuerKey
 	Close()
 }
 
@@ -121,7 +121,7 @@ func (j *JWTs) identify(ctx context.Context, raw string) (culvert.Identity, erro
 	if err != nil || len(token.Headers) != 1 {
 		return culvert.Identity{}, errJWT
 	}
-	claims, err := j.verify(ctx, token)
+	claims, key, err := j.verify(ctx, token)
 	if err != nil {
 		return culvert.Identity{}, err
 	}
@@ -131,12 +131,12 @@ func (j *JWTs) identify(ctx context.Context, raw string) (culvert.Identity, erro
 	if err := claims.ValidateWithLeeway(j.expected, leeway); err != nil {
 		return culvert.Identity{}, fmt.Errorf("check claims of JWT: %w", err)
 	}
-	return culvert.Identity{Name: "jwt:" + claims.Subject, Expires: claims.Expiry.Time().Add(leeway)}, nil
+	return culvert.Identity{Name: "jwt:" + claims.Subject, Expires: claims.Expiry.Time().Add(leeway), Revoked: key.valid}, nil
 }
 
-// verify returns the claims of a token whose signature is that of one of the
-// issuer's keys.
-func (j *JWTs) verify(ctx context.Context, token *jwt.JSONWebToken) (*jwt.Claims, error) {
+// verify returns the claims of a token, and the key of the issuer's whose signature
+// it has.
+func (j *JWTs) verify(ctx context.Context, token *jwt.JSONWebToken) (*jwt.Claims, *issuerKey, error) {
 	header := token.Headers[0]
 	for _, key := range j.keys.find(ctx, header.KeyID) {
 		if key.Algorithm != "" && key.Algorithm != header.Algorithm {
@@ -144,8 +144,8 @@ func (j *JWTs) verify(ctx context.Context, token *jwt.JSONWebToken) (*jwt.Claims
 		}
 		claims := &jwt.Claims{}
 		if token.Claims(key.Key, claims) == nil {
-			return claims, nil
+			return claims, &key, nil
 		}
 	}
-	return nil, errJWTKey
+	return nil, nil, errJWTKey
 }

@@ -24,6 +24,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/culvert-http/culvert"
 )
 
 const (
@@ -166,6 +168,7 @@ func TestJWTs(t *testing.T) {
 		{"HS256 with the public key", sign(t, jose.HS256, publicPEM(t, keys.rsa.Public()), "rsa", nil), false},
 		{"HS256 with the set", sign(t, jose.HS256, keys.set(t), "ec", nil), false},
 		{"a key of its own", withOwnKey(t, keys.other), false},
+		{"a header that has to be understood", withCritical(t, keys.ec), false},
 		{"no signature", strings.TrimRight(sign(t, jose.ES256, keys.ec, "ec", nil), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), false},
 		{"two parts", "a.b", false},
 		{"encrypted", "a.b.c.d.e", false},
@@ -191,6 +194,24 @@ func TestJWTs(t *testing.T) {
 func withOwnKey(tb testing.TB, key *ecdsa.PrivateKey) string {
 	tb.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, &jose.SignerOptions{EmbedJWK: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	token, err := jwt.Signed(signer).Claims(jwt.Claims{
+		Issuer: issuer, Audience: jwt.Audience{audience}, Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour)),
+	}).Serialize()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return token
+}
+
+// withCritical returns a token whose header says that it means something else to who
+// understands it [RFC 7515 § 4.1.11].
+func withCritical(tb testing.TB, key *ecdsa.PrivateKey) string {
+	tb.Helper()
+	options := (&jose.SignerOptions{}).WithHeader("kid", "ec").WithHeader("crit", []string{"exp"}).WithHeader("exp", 1)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, options)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -304,6 +325,60 @@ func TestRemoteKeys(t *testing.T) {
 	}
 	if err := authenticate(newest); err == nil {
 		t.Error("keys that cannot be fetched for an hour let in")
+	}
+}
+
+// What was let in by a key's signature ends when the issuer withdraws the key, and
+// not when other keys come and go.
+func TestKeysThatAreWithdrawn(t *testing.T) {
+	keys := newIssuer(t)
+	key := func(of crypto.Signer, id string) jose.JSONWebKey { return jose.JSONWebKey{Key: of.Public(), KeyID: id} }
+	both := marshalKeys(t, key(keys.ec, "ec"), key(keys.ed, "ed"))
+	one := marshalKeys(t, key(keys.other, "new"), key(keys.ec, "ec"))
+	path, server := writeKeys(t, both), newKeyServer(t, both)
+	for name, source := range map[string]struct {
+		keys   string
+		change func(*JWTs)
+	}{
+		"file": {path, func(*JWTs) {
+			if err := os.WriteFile(path, one, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"URL": {server.URL, func(j *JWTs) {
+			server.content.Store(&one)
+			remote := j.keys.(*remoteKeys)
+			remote.pretend(func() {
+				remote.fetched, remote.tried = remote.fetched.Add(-refreshAfter), remote.tried.Add(-retryAfter)
+			})
+			_ = j.keys.find(t.Context(), "ec")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			jwts := openJWTs(t, source.keys)
+			identify := func(token string) culvert.Identity {
+				identity, err := jwts.identify(t.Context(), token)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return identity
+			}
+			withdrawn := identify(sign(t, jose.EdDSA, keys.ed, "ed", nil))
+			stays := identify(sign(t, jose.ES256, keys.ec, "ec", nil))
+			source.change(jwts)
+			select {
+			case <-withdrawn.Revoked.Done():
+			case <-time.After(30 * time.Second):
+				t.Error("nothing ends what a key let in that was withdrawn")
+			}
+			if stays.Revoked.Err() != nil {
+				t.Error("what another key let in has ended as well")
+			}
+			again := identify(sign(t, jose.ES256, keys.ec, "ec", nil))
+			if again.Revoked != stays.Revoked {
+				t.Error("a key that stayed is another one now")
+			}
+		})
 	}
 }
 

@@ -5,15 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/culvert-http/culvert"
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/bridge"
 )
 
 // Scope is what the application may be asked for through the tunnel. An empty list
@@ -69,44 +68,29 @@ var (
 	errMethod    = errors.New("the method of the request is not in the list")
 	errPath      = errors.New("the path of the request is not in the list")
 	errAmbiguous = errors.New("servers do not agree on what the path of the request means")
-	errOverride  = errors.New("a field of the request stands for a method that is not in the list")
+	errOverride  = errors.New("a field of the request stands for a method, a path or an authority that is not in the list")
 )
 
 func (s *Scope) check(r *http.Request) error {
-	if len(s.Authorities) > 0 && !slices.ContainsFunc(s.Authorities, func(allowed string) bool { return matchesAuthority(allowed, r.Host) }) {
+	if !s.allowsAuthority(r.Host) {
 		return errAuthority
 	}
-	if err := s.checkMethod(r); err != nil {
-		return err
-	}
-	return s.checkPath(r.RequestURI)
-}
-
-func (s *Scope) checkMethod(r *http.Request) error {
-	if len(s.Methods) == 0 {
-		return nil
-	}
-	if !slices.Contains(s.Methods, r.Method) {
+	if !s.allowsMethod(r.Method) {
 		return errMethod
 	}
-	// Many frameworks take another method from a field of a POST.
-	for name, values := range r.Header {
-		if overridesMethod(name) && slices.ContainsFunc(values, func(method string) bool {
-			return !slices.Contains(s.Methods, strings.ToUpper(strings.TrimSpace(method)))
-		}) {
-			return errOverride
-		}
+	if err := s.checkPath(r.RequestURI); err != nil {
+		return err
 	}
-	return nil
+	return s.checkFields(r.Header)
 }
 
-func overridesMethod(name string) bool {
-	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-	case "x-http-method-override", "x-http-method", "x-method-override":
-		return true
-	default:
-		return false
-	}
+func (s *Scope) allowsAuthority(host string) bool {
+	return len(s.Authorities) == 0 ||
+		slices.ContainsFunc(s.Authorities, func(allowed string) bool { return matchesAuthority(allowed, host) })
+}
+
+func (s *Scope) allowsMethod(method string) bool {
+	return len(s.Methods) == 0 || slices.Contains(s.Methods, method)
 }
 
 // checkPath looks at the request target as it was sent: that is what goes to the
@@ -131,33 +115,43 @@ func under(prefix, path string) bool {
 	return ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(prefix, "/"))
 }
 
-// ambiguousPath reports whether one server may find another resource under a path
-// than the next one: because it removes empty or dot segments, decodes twice,
-// takes a backslash for a slash, or cuts a segment off at a semicolon or a NUL.
-func ambiguousPath(path string) bool {
-	decoded, err := url.PathUnescape(path)
-	if err != nil || !strings.HasPrefix(path, "/") || !utf8.ValidString(decoded) {
-		return true
-	}
-	for i := range len(decoded) {
-		if c := decoded[i]; c < ' ' || c == 0x7f || c == '\\' || c == ';' {
-			return true
+// checkFields refuses requests that ask in a field for what they may not ask for in
+// their first line: many frameworks take the one for the other.
+func (s *Scope) checkFields(header http.Header) error {
+	for name, values := range header {
+		allows := s.standIn(name)
+		if allows != nil && slices.ContainsFunc(values, func(value string) bool { return !allows(strings.TrimSpace(value)) }) {
+			return errOverride
 		}
 	}
-	if strings.Count(decoded, "/") != strings.Count(path, "/") { // one was encoded
-		return true
+	return nil
+}
+
+// standIn returns what is allowed in a field that stands for a part of the first
+// line, nil for all others.
+func (s *Scope) standIn(name string) func(value string) bool {
+	switch bridge.PlainFieldName(name) {
+	case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Method":
+		return func(method string) bool { return s.allowsMethod(strings.ToUpper(method)) }
+	case "X-Original-Url", "X-Original-Uri", "X-Rewrite-Url", "X-Override-Url":
+		return func(target string) bool { return s.checkPath(withoutAuthority(target)) == nil }
+	case "X-Host", "X-Original-Host", "X-Http-Host-Override":
+		return s.allowsAuthority
+	default:
+		return nil
 	}
-	if again, err := url.PathUnescape(decoded); err != nil || again != decoded {
-		return true
+}
+
+// withoutAuthority returns the path and the query of a URL.
+func withoutAuthority(target string) string {
+	_, rest, ok := strings.Cut(target, "://")
+	if !ok {
+		return target
 	}
-	segments := strings.Split(decoded[1:], "/")
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		if segment == "." || segment == ".." || segment == "" && !last {
-			return true
-		}
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
 	}
-	return false
+	return "/"
 }
 
 // matchesAuthority compares a value of Host with one that is allowed.
@@ -169,9 +163,6 @@ func matchesAuthority(allowed, host string) bool {
 	if _, _, err := net.SplitHostPort(allowed); err == nil {
 		return false
 	}
-	name, port, err := net.SplitHostPort(host)
-	if err != nil || strings.Trim(port, "0123456789") != "" {
-		return false
-	}
-	return name == strings.Trim(allowed, "[]")
+	port, ok := strings.CutPrefix(host, allowed+":")
+	return ok && strings.Trim(port, "0123456789") == ""
 }

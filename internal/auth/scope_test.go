@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"net/http"
 	"testing"
 )
@@ -13,7 +14,7 @@ func TestScope(t *testing.T) {
 	for _, test := range []struct {
 		scope                *Scope
 		method, host, target string
-		field                string
+		field, value         string // DELETE, if nothing else is said
 		want                 error
 	}{
 		{scope: &everything, method: "BREW", host: "x", target: "//../%2f"},
@@ -29,6 +30,13 @@ func TestScope(t *testing.T) {
 		{scope: &authorities, host: "app.example:80:80", want: errAuthority},
 		{scope: &authorities, host: "evil.app.example", want: errAuthority},
 		{scope: &authorities, host: "", want: errAuthority},
+		{scope: &authorities, host: "app.example:"},
+		{scope: &authorities, host: "[app.example]:80", want: errAuthority},
+		{scope: &authorities, host: "app.example", field: "X-Original-Host", value: "APP.example:80"},
+		{scope: &authorities, host: "app.example", field: "X-Original-Host", value: "evil.example", want: errOverride},
+		{scope: &authorities, host: "app.example", field: "x_host", value: "evil.example", want: errOverride},
+		{scope: &authorities, host: "app.example", field: "X-Http-Host-Override", value: " ", want: errOverride},
+		{scope: &paths, target: "/api", field: "X-Host", value: "evil.example"},
 		{scope: &methods, method: "GET"},
 		{scope: &methods, method: "get", want: errMethod},
 		{scope: &methods, method: "HEAD", want: errMethod},
@@ -37,7 +45,19 @@ func TestScope(t *testing.T) {
 		{scope: &methods, method: "POST", field: "X_http_METHOD_override", want: errOverride},
 		{scope: &methods, method: "POST", field: "X-Method-Override", want: errOverride},
 		{scope: &methods, method: "POST", field: "X-Http-Method", want: errOverride},
+		{scope: &methods, method: "POST", field: "X.Http.Method~Override", want: errOverride},
+		{scope: &methods, method: "POST", field: "X-Original-Method", want: errOverride},
+		{scope: &methods, method: "POST", field: "X-Http-Method-Override", value: "get"},
+		{scope: &methods, method: "POST", field: "X-Http-Method-Override", value: "GET, DELETE", want: errOverride},
+		{scope: &methods, method: "POST", field: "X-Original-Url", value: "/admin"},
 		{scope: &paths, method: "DELETE", field: "X-Http-Method", target: "/api"},
+		{scope: &paths, target: "/api", field: "X-Original-Url", value: "/api/x?y"},
+		{scope: &paths, target: "/api", field: "X-Original-Url", value: "https://app.example/api"},
+		{scope: &paths, target: "/api", field: "X-Original-Url", value: "/admin", want: errOverride},
+		{scope: &paths, target: "/api", field: "X-Original-Url", value: "https://app.example", want: errOverride},
+		{scope: &paths, target: "/api", field: "X-Original-Url", value: "admin", want: errOverride},
+		{scope: &paths, target: "/api", field: "x_rewrite_url", value: "/api/../admin", want: errOverride},
+		{scope: &paths, target: "/api", field: "X-Original-Uri", value: "/admin", want: errOverride},
 		{scope: &paths, target: "/api"},
 		{scope: &paths, target: "/api/"},
 		{scope: &paths, target: "/api/x/y?z=/../admin"},
@@ -75,13 +95,26 @@ func TestScope(t *testing.T) {
 		{scope: &paths, target: "/api/%ff", want: errAmbiguous},
 		{scope: &paths, target: "/api/%zz", want: errAmbiguous},
 		{scope: &paths, target: "/api/100%25", want: errAmbiguous},
+		{scope: &paths, target: "/api/..#", want: errAmbiguous},
+		{scope: &paths, target: "/one/two/..#/../x", want: errAmbiguous},
+		{scope: &paths, target: "/api/x#y", want: errAmbiguous},
+		{scope: &paths, target: "/api/..%23", want: errAmbiguous},
+		{scope: &paths, target: "/api/..%3f/x", want: errAmbiguous},
+		{scope: &paths, target: "/api/c%23"},
+		{scope: &paths, target: "/api/..%20/admin", want: errAmbiguous},
+		{scope: &paths, target: "/api/.../admin", want: errAmbiguous},
+		{scope: &paths, target: "/api/%ef%bc%8e%ef%bc%8e/admin", want: errAmbiguous},
+		{scope: &paths, target: "/api/\u2025/admin", want: errAmbiguous},
+		{scope: &paths, target: "/api/..\u2215admin", want: errAmbiguous},
+		{scope: &paths, target: "/api/..%ef%bc%8fadmin", want: errAmbiguous},
+		{scope: &paths, target: "/api/hmm…"},
 	} {
 		if err := test.scope.Validate(); err != nil {
 			t.Fatal(err)
 		}
 		r := &http.Request{Method: test.method, Host: test.host, RequestURI: test.target, Header: http.Header{}}
 		if test.field != "" {
-			r.Header[test.field] = []string{"DELETE"}
+			r.Header[test.field] = []string{cmp.Or(test.value, "DELETE")}
 		}
 		if got := test.scope.check(r); got != test.want {
 			t.Errorf("%s %s%s, %s: %v, want %v", test.method, test.host, test.target, test.field, got, test.want)

@@ -19,8 +19,14 @@ type failerKey struct{}
 // same. After a response head was written the exchange is cut short, whatever
 // the cause.
 func Abort(ctx context.Context, cause culvertv1.Cause, notStarted bool, err error) {
+	Fail(ctx, cause, notStarted, err)
+	panic(http.ErrAbortHandler)
+}
+
+// Fail is Abort for handlers that have something to do before they abort: it says
+// why they will, and returns. The first reason counts.
+func Fail(ctx context.Context, cause culvertv1.Cause, notStarted bool, err error) {
 	if exchange, ok := ctx.Value(failerKey{}).(failer); ok {
 		exchange.fail(&Error{Cause: cause, NotStarted: notStarted, Err: err})
 	}
-	panic(http.ErrAbortHandler)
 }

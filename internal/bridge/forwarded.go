@@ -23,26 +23,70 @@ func dropForwarded(header http.Header, trusted bool) {
 // says whether it is written as proxies write it. Applications that get their
 // fields as CGI variables see "_", "." and "-" as the same, so that one in another
 // spelling is nothing but an attempt to get past a proxy: drop it, whoever sends
-// it.
+// it. So are Content-Length and Transfer-Encoding in another spelling.
 func ForwardedField(name string) (claims, plain bool) {
-	if len(name) < len("Forwarded") || name[0] != 'F' && name[0] != 'X' && (name[0] != 'C' || name[1] != 'l') {
+	if !mayBeForwarded(name) {
 		return false, false // nearly all, without another look
 	}
-	usual := name
+	usual := PlainFieldName(name)
+	return isForwarded(usual) || usual != name && isFraming(usual), usual == name
+}
+
+// mayBeForwarded looks at the beginning of a canonical name.
+func mayBeForwarded(name string) bool {
+	if len(name) < len("X-Scheme") {
+		return false
+	}
+	switch name[0] {
+	case 'F', 'X':
+		return true
+	case 'C':
+		return name[1] == 'l' || name[1] == 'f' || name[1] == 'o' && len(name) == len("Content-Length")
+	case 'S':
+		return name[1] == 's'
+	case 'T':
+		return name[1] == 'r'
+	default:
+		return false
+	}
+}
+
+// isForwarded has the fields of proxies, by the names that frameworks, and what
+// their users copy, look for.
+func isForwarded(name string) bool {
+	switch name {
+	case "Forwarded", "Forwarded-For", "X-Forwarded", "X-Real-Ip", "X-Original-For", "X-Original-Forwarded-For",
+		"Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Remote-Ip", "X-Remote-Addr", "X-Proxyuser-Ip", "X-Envoy-External-Address",
+		"True-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4", "Fastly-Client-Ip", "X-Appengine-User-Ip":
+		return true // addresses
+	case "X-Scheme", "X-Url-Scheme", "X-Original-Proto", "Front-End-Https":
+		return true // schemes
+	case "Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-Arr-Clientcert":
+		return true // certificates
+	}
+	for _, prefix := range [...]string{"X-Forwarded-", "X-Ssl-Client-", "Ssl-Client-", "X-Client-Cert-", "X-Amzn-Mtls-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// isFraming has the fields that say where a message ends, and have two words.
+func isFraming(name string) bool { return name == "Content-Length" || name == "Transfer-Encoding" }
+
+// PlainFieldName returns a field name in the canonical form that it has with
+// hyphens in the place of everything else that is neither a letter nor a digit.
+func PlainFieldName(name string) string {
 	if strings.ContainsFunc(name, isOddInName) {
-		usual = textproto.CanonicalMIMEHeaderKey(strings.Map(func(r rune) rune {
+		name = strings.Map(func(r rune) rune {
 			if isOddInName(r) {
 				return '-'
 			}
 			return r
-		}, name))
+		}, name)
 	}
-	switch usual {
-	case "Forwarded", "X-Real-Ip", "Client-Cert", "Client-Cert-Chain":
-		return true, usual == name
-	default:
-		return strings.HasPrefix(usual, "X-Forwarded-"), usual == name
-	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 // ClientCertificate returns the value of Client-Cert for a connection, "" if there

@@ -224,7 +224,9 @@ func (c *hijackedConn) CloseWrite() error {
 		return nil
 	}
 	c.ended = true
-	switch {
+	switch cut := c.exchange.isCut(); {
+	case c.rest != nil && cut:
+		return c.rest.cut()
 	case c.rest != nil:
 		return c.rest.finish()
 	case !c.headDone:
@@ -233,6 +235,8 @@ func (c *hijackedConn) CloseWrite() error {
 			Err:   errors.New("handler closed its hijacked connection without a response"),
 		})
 		return nil
+	case cut: // an end would say that this was all
+		return net.ErrClosed
 	default:
 		if c.exchange.writeDeadline.passed() { // it is for writes; this is sent in any case
 			c.exchange.writeDeadline.set(time.Now().Add(drainTime), c.exchange.interruptSend)
@@ -256,6 +260,22 @@ func (c *hijackedConn) Close() error {
 		close(c.closed)
 	})
 	return err
+}
+
+// isCut reports whether the exchange has failed, or its time is over: what the
+// handler ends because of that has not come to its end.
+func (e *exchange) isCut() bool {
+	if err := e.ctx.Err(); err != nil {
+		e.fail(&Error{Cause: culvertv1.Cause_CAUSE_CANCELED, Err: err})
+	}
+	return e.failure.Load() != nil
+}
+
+// Abort closes the connection in a way that the client sees as an error, as a
+// reset of TCP's is.
+func (c *hijackedConn) Abort() {
+	c.exchange.fail(&Error{Cause: culvertv1.Cause_CAUSE_HANDLER_FAILED, Err: http.ErrAbortHandler})
+	_ = c.Close()
 }
 
 // wait returns when the connection is closed, by the handler or by the end of

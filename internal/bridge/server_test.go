@@ -302,6 +302,45 @@ func TestHijackedReadSeesTheTruncation(t *testing.T) {
 	})
 }
 
+// A handler closes its connection when it cannot read on. That is no end where it
+// is the exchange that was cut: the client has not had all.
+func TestHijackedCloseAfterACutIsNoEnd(t *testing.T) {
+	for name, row := range map[string]struct {
+		cut   func(s *served)
+		cause culvertv1.Cause
+	}{
+		"truncated":   {func(s *served) { s.halfClose() }, malformedRequest},
+		"out of time": {func(*served) { after(time.Hour) }, culvertv1.Cause_CAUSE_DEADLINE_EXCEEDED},
+	} {
+		for first, head := range map[string]string{
+			"upgraded":    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+			"not to HTTP": "HTTP/1.1 200 OK\r\n\r\n",
+		} {
+			t.Run(name+"/"+first, func(t *testing.T) {
+				eachHijack(t, func(t *testing.T, stream *memoryStream) {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					defer cancel()
+					s := serveContext(ctx, t, stream, func(w http.ResponseWriter, _ *http.Request) {
+						conn := hijack(t, w)
+						_, _ = io.WriteString(conn, head+"abc")
+						_, _ = io.Copy(io.Discard, conn)
+						_ = conn.Close()
+					})
+					s.request(upgradeFrame())
+					synctest.Wait()
+					row.cut(s)
+					if result, _ := s.wait(); result.Err == nil || result.Err.Cause != row.cause {
+						t.Errorf("the exchange ended with %v, want %v", result.Err, row.cause)
+					}
+					if _, body, ended := s.body(); body != "abc" || ended {
+						t.Errorf("body %q, ended %t", body, ended)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestHijackedCloseWithoutAResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, newMemoryStream(10), func(w http.ResponseWriter, _ *http.Request) { _ = hijack(t, w).Close() })

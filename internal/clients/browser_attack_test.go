@@ -94,7 +94,7 @@ func TestPageCannotCall(t *testing.T) {
 		for _, r := range app.forget() {
 			t.Errorf("%s: the application saw %s %s", path, r.Method, r.URL)
 		}
-		for _, simple := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""} {
+		for _, simple := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/ping", ""} {
 			if path == culvertv1connect.HTTPServiceCallProcedure && !report.sent(http.MethodPost, simple, http.StatusForbidden) {
 				t.Errorf("%s: %q was not sent, or not refused: %+v", path, simple, report.Seen)
 			}

@@ -5,7 +5,8 @@
 //	mutate [-check] [TEXT]
 //
 // With TEXT it takes only defences whose line contains it. With -check it runs
-// nothing, and only looks whether every change can be made and every test exists.
+// nothing, and only looks whether every change can be made and compiles, and every
+// test exists.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 )
 
 func main() {
-	check := flag.Bool("check", false, "only look whether every change can be made and every test exists")
+	check := flag.Bool("check", false, "only look whether every change can be made and compiles, and every test exists")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -41,6 +42,10 @@ func run(ctx context.Context, out io.Writer, check bool, text string) error {
 	if err != nil {
 		return err
 	}
+	compiler, err := newCompiler(root, all)
+	if err != nil {
+		return err
+	}
 	count, failed := 0, 0
 	for _, one := range all {
 		if !strings.Contains(one.defence, text) {
@@ -48,6 +53,9 @@ func run(ctx context.Context, out io.Writer, check bool, text string) error {
 		}
 		count++
 		err := one.check(root)
+		if err == nil {
+			err = compiler.check(&one)
+		}
 		if err == nil && !check {
 			err = one.run(ctx, root)
 		}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestTable checks that every change in the table can still be made, and that
-// every test in it exists. That the tests fail is for task mutate to see, which
+// TestTable checks that every change in the table can still be made and compiles,
+// and that every test in it exists. That the tests fail is for task mutate to see, which
 // takes minutes.
 func TestTable(t *testing.T) {
 	root, err := repository()
@@ -17,9 +17,17 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compiler, err := newCompiler(root, all)
+	if err != nil {
+		t.Fatal(err)
+	}
 	names := make(map[string]bool)
 	for _, one := range all {
-		if err := one.check(root); err != nil {
+		err := one.check(root)
+		if err == nil {
+			err = compiler.check(&one)
+		}
+		if err != nil {
 			t.Errorf("%s: %s %s: %v", one.defence, one.pkg, one.test, err)
 		}
 		if names[one.defence] {
@@ -29,6 +37,25 @@ func TestTable(t *testing.T) {
 	}
 	if len(all) < 30 {
 		t.Errorf("%d defences", len(all))
+	}
+}
+
+// A mutation that does not compile has a test that fails, for another reason.
+func TestWhatDoesNotCompile(t *testing.T) {
+	root, err := repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := mutation{file: "internal/mutate/compile.go", old: "import" + " (", new: "import (\n\t\"strings\""}
+	compiler, err := newCompiler(root, []mutation{one})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compiler.check(&one); err == nil {
+		t.Error("an import that nothing uses is not noticed")
+	}
+	if one.new = "import (\n\t_ \"strings\""; compiler.check(&one) != nil {
+		t.Error("a blank import is an error")
 	}
 }
 

@@ -68,10 +68,23 @@ func (l List) Match(certificate *x509.Certificate) bool {
 }
 
 func (p pattern) matches(certificate *x509.Certificate) bool {
+	if strings.HasPrefix(p.text, "spiffe://") && !isSVID(certificate) {
+		return false
+	}
 	if p.uri {
 		return slices.ContainsFunc(certificate.URIs, func(u *url.URL) bool { return p.matchesURI(u.String()) })
 	}
 	return slices.ContainsFunc(certificate.DNSNames, p.matchesDNS)
+}
+
+// isSVID reports whether a certificate can tell who somebody is by a SPIFFE ID:
+// one with several has none, and one that signs others is nobody's own
+// [X509-SVID § 5.2].
+//
+// [X509-SVID § 5.2]: https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md#52-leaf-validation
+func isSVID(certificate *x509.Certificate) bool {
+	const signs = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	return len(certificate.URIs) == 1 && !certificate.IsCA && certificate.KeyUsage&signs == 0
 }
 
 func (p pattern) matchesURI(uri string) bool {

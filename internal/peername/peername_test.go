@@ -51,6 +51,9 @@ func TestMatch(t *testing.T) {
 		{"spiffe://example.org/ns/*", nil, []string{"spiffe://example.org/ns/../admin"}, false},
 		{"spiffe://example.org/ns/*", nil, []string{"spiffe://example.org/ns//admin"}, false},
 		{"spiffe://example.org/*", nil, []string{"spiffe://example.org.evil/a"}, false},
+		{"spiffe://example.org/a", nil, []string{"spiffe://other.org/b", "spiffe://example.org/a"}, false},
+		{"spiffe://example.org/*", nil, []string{"spiffe://example.org/a", "https://example.org/a"}, false},
+		{"https://example.org/a", nil, []string{"https://other.org/b", "https://example.org/a"}, true},
 	} {
 		list, err := Parse([]string{test.allowed})
 		if err != nil {
@@ -67,6 +70,28 @@ func TestMatch(t *testing.T) {
 		unverified := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}
 		if list.MatchVerified(unverified) || list.MatchVerified(nil) {
 			t.Errorf("%q matches a certificate that nobody has verified", test.allowed)
+		}
+	}
+}
+
+// A certificate that signs others is nobody's own.
+func TestMatchOfASigner(t *testing.T) {
+	list, err := Parse([]string{"spiffe://example.org/a", "a.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, sign := range map[string]func(*x509.Certificate){
+		"an authority":     func(c *x509.Certificate) { c.IsCA = true },
+		"of certificates":  func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign },
+		"of revoked lists": func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign },
+	} {
+		leaf := certificate(t, nil, "spiffe://example.org/a")
+		if sign(leaf); list.Match(leaf) {
+			t.Errorf("%s matches by its SPIFFE ID", name)
+		}
+		leaf.DNSNames = []string{"a.example"}
+		if !list.Match(leaf) {
+			t.Errorf("%s does not match by its DNS name", name)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-http/culvert/internal/auth"
 	"github.com/culvert-http/culvert/internal/testcert"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 )
 
 // mutual is a server that wants client certificates.
@@ -213,6 +214,40 @@ func TestReflectionIsGuarded(t *testing.T) {
 	refuse.Store(false)
 	if _, says := post(t, newClient(t, true), "http://"+addr+"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "application/grpc"); says == "16" {
 		t.Error("whoever has a credential was refused")
+	}
+}
+
+// A stream of reflection ends with the credential that it was opened with.
+func TestReflectionEndsWithItsCredential(t *testing.T) {
+	revoked, revoke := context.WithCancel(t.Context())
+	defer revoke()
+	for name, identity := range map[string]culvert.Identity{
+		"taken back": {Revoked: revoked},
+		"expired":    {Revoked: t.Context(), Expires: time.Now().Add(time.Second)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := tunnelConfig(http.NotFoundHandler())
+			config.Authenticate = func(*http.Request) (culvert.Identity, error) { return identity, nil }
+			_, addr := start(t, config, anyPort)
+			ctx := testContext(t)
+			stream, err := reflectionpb.NewServerReflectionClient(dialGRPC(t, addr)).ServerReflectionInfo(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			if err != nil && identity.Expires.IsZero() {
+				t.Fatal(err)
+			}
+			if identity.Revoked == revoked {
+				revoke()
+			}
+			if _, err := stream.Recv(); err == nil || ctx.Err() != nil {
+				t.Errorf("Recv() after the end = %v", err)
+			}
+		})
 	}
 }
 

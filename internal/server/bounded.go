@@ -25,7 +25,8 @@ const (
 var errClosing = errors.New("server is shutting down")
 
 // bounded has the request body of an RPC beside the tunnel end when it is too
-// large, when nothing comes for too long, and when the server shuts down.
+// large, when nothing comes for too long, when its context ends, and when the
+// server shuts down.
 // Connect's own limits do not stop its reading: it drains what is over them for
 // as long as the client sends.
 func (s *Server) bounded(next http.Handler) http.Handler {
@@ -34,9 +35,12 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 			ReadCloser: http.MaxBytesReader(w, r.Body, maxBesideBody),
 			control:    http.NewResponseController(w),
 			closing:    s.closing,
+			ctx:        r.Context(),
 		}
 		stop := context.AfterFunc(s.closing, body.interrupt) //nolint:contextcheck // the server's end, not the request's
+		stopWithRequest := context.AfterFunc(r.Context(), body.interrupt)
 		defer body.finish()
+		defer stopWithRequest()
 		defer stop()
 		r.Body = body
 		next.ServeHTTP(w, r)
@@ -47,6 +51,7 @@ type boundedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	closing context.Context
+	ctx     context.Context //nolint:containedctx // of the request
 	ended   bool
 
 	mu       sync.Mutex
@@ -79,6 +84,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	}
 	if b.closing.Err() != nil {
 		return 0, errClosing
+	}
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !b.ended {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -15,8 +17,13 @@ import (
 
 const healthService = "grpc.health.v1.Health"
 
-// maxWatches bounds the RPCs of Watch that are open at the same time.
-const maxWatches = 1000
+// Bounds of the RPCs of Watch that are open at the same time, in all and of one
+// address: everybody may watch, and nobody may keep others from it, who would take
+// that for the end of the server.
+const (
+	maxWatches        = 1000
+	maxWatchesPerPeer = 100
+)
 
 // Health serves grpc.health.v1, the [health checking protocol] of gRPC, for a
 // fixed set of services and for the server as a whole, whose name is empty. Its
@@ -27,7 +34,8 @@ type Health struct {
 	mu       sync.Mutex
 	statuses map[string]healthpb.HealthCheckResponse_ServingStatus
 	draining bool
-	watches  int
+	watches  map[netip.Addr]int // by address, the zero Addr where there is none
+	watched  int                // in all
 	// changed is closed, and replaced, when a status changes.
 	changed chan struct{}
 }
@@ -39,6 +47,7 @@ func NewHealth(services ...string) *Health {
 		statuses: map[string]healthpb.HealthCheckResponse_ServingStatus{
 			"": healthpb.HealthCheckResponse_SERVING,
 		},
+		watches: make(map[netip.Addr]int),
 		changed: make(chan struct{}),
 	}
 	for _, service := range services {
@@ -108,7 +117,11 @@ func (h *Health) handler(closing context.Context, opts ...connect.HandlerOption)
 	watch := func(ctx context.Context, req *connect.Request[healthpb.HealthCheckRequest],
 		stream *connect.ServerStream[healthpb.HealthCheckResponse],
 	) error {
-		return h.watch(ctx, closing, req.Msg.GetService(), stream.Send)
+		var peer netip.Addr
+		if addr, err := netip.ParseAddrPort(req.Peer().Addr); err == nil {
+			peer = peerOf(net.TCPAddrFromAddrPort(addr))
+		}
+		return h.watch(ctx, closing, peer, req.Msg.GetService(), stream.Send)
 	}
 	mux.Handle(healthpb.Health_Watch_FullMethodName, connect.NewServerStreamHandler(
 		healthpb.Health_Watch_FullMethodName, watch, with("Watch")))
@@ -134,12 +147,14 @@ func (h *Health) list(context.Context, *connect.Request[healthpb.HealthListReque
 	return connect.NewResponse(&healthpb.HealthListResponse{Statuses: statuses}), nil
 }
 
-// watch sends the status of service now and whenever it changes.
-func (h *Health) watch(ctx, closing context.Context, service string, send func(*healthpb.HealthCheckResponse) error) error {
-	if !h.addWatch() {
+// watch sends a peer the status of service now and whenever it changes.
+func (h *Health) watch(
+	ctx, closing context.Context, peer netip.Addr, service string, send func(*healthpb.HealthCheckResponse) error,
+) error {
+	if !h.addWatch(peer) {
 		return connect.NewError(connect.CodeResourceExhausted, errors.New("too many watches"))
 	}
-	defer h.removeWatch()
+	defer h.removeWatch(peer)
 	sent := healthpb.HealthCheckResponse_UNKNOWN
 	for last := false; ; {
 		status, known, changed := h.status(service)
@@ -166,18 +181,22 @@ func (h *Health) watch(ctx, closing context.Context, service string, send func(*
 	}
 }
 
-func (h *Health) addWatch() bool {
+func (h *Health) addWatch(peer netip.Addr) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.watches >= maxWatches {
+	if h.watched >= maxWatches || peer.IsValid() && h.watches[peer] >= maxWatchesPerPeer {
 		return false
 	}
-	h.watches++
+	h.watched++
+	h.watches[peer]++
 	return true
 }
 
-func (h *Health) removeWatch() {
+func (h *Health) removeWatch(peer netip.Addr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.watches--
+	h.watched--
+	if h.watches[peer]--; h.watches[peer] == 0 {
+		delete(h.watches, peer)
+	}
 }

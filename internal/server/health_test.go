@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/netip"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -131,24 +132,49 @@ func TestHealthStaysDrained(t *testing.T) {
 
 func TestHealthBoundsWatches(t *testing.T) {
 	health := NewHealth()
-	for range maxWatches {
-		if !health.addWatch() {
+	peer := netip.IPv4Unspecified()
+	for i := range maxWatches {
+		if i%maxWatchesPerPeer == 0 {
+			peer = peer.Next()
+		}
+		if !health.addWatch(peer) {
 			t.Fatal("a watch below the bound was refused")
 		}
 	}
 	watch := func() error {
-		return health.watch(t.Context(), context.Background(), "",
+		return health.watch(t.Context(), context.Background(), peer.Next(), "",
 			func(*healthpb.HealthCheckResponse) error { return context.Canceled })
 	}
 	if err := watch(); connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Errorf("watch over the bound: %v, want code resource_exhausted", err)
 	}
-	health.removeWatch()
+	health.removeWatch(peer)
 	if err := watch(); !errors.Is(err, context.Canceled) {
 		t.Errorf("watch at the bound: %v, want that of its stream", err)
 	}
-	if health.watches != maxWatches-1 {
-		t.Errorf("%d watches are counted, want %d", health.watches, maxWatches-1)
+	if health.watched != maxWatches-1 || len(health.watches) != maxWatches/maxWatchesPerPeer {
+		t.Errorf("%d watches of %d addresses are counted", health.watched, len(health.watches))
+	}
+}
+
+// Who watches without end keeps nobody else from it: gRPC's clients take a watch
+// that fails for a server that is down.
+func TestWatchesOfOneAddressLeaveRoomForOthers(t *testing.T) {
+	config := tunnelConfig(http.NotFoundHandler())
+	_, addr := start(t, config, anyPort)
+	client := healthpb.NewHealthClient(dialGRPC(t, addr))
+	for i := range maxWatchesPerPeer + 1 {
+		stream, err := client.Watch(testContext(t), &healthpb.HealthCheckRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = stream.Recv()
+		if refused := status.Code(err) == codes.ResourceExhausted; refused != (i == maxWatchesPerPeer) {
+			t.Fatalf("watch %d: %v", i, err)
+		}
+	}
+	if !config.Health.addWatch(netip.MustParseAddr("192.0.2.1")) {
+		t.Error("another address may not watch")
 	}
 }
 

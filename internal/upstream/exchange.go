@@ -182,11 +182,17 @@ func (x *exchange) explain(err error) error {
 
 // abort ends the exchange with the cause that err stands for. It panics.
 func (x *exchange) abort(err error) {
+	x.fail(err)
+	panic(http.ErrAbortHandler)
+}
+
+// fail says why the exchange is going to be aborted.
+func (x *exchange) fail(err error) {
 	cause, notStarted := causeOf(err)
 	if x.writer.wroteHead.Load() && cause == culvertv1.Cause_CAUSE_UPSTREAM_FAILED {
 		cause = culvertv1.Cause_CAUSE_RESPONSE_TRUNCATED
 	}
-	bridge.Abort(x.r.Context(), cause, notStarted, err)
+	bridge.Fail(x.r.Context(), cause, notStarted, err)
 }
 
 // respond writes the response to the client as it comes.

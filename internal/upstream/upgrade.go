@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +55,7 @@ func (x *exchange) switchProtocols(response *http.Response) error {
 	_ = conn.SetDeadline(time.Time{})
 	// Past what is buffered the connection itself is read: net/http's reader would
 	// take the client's half-close for its departure.
-	return splice(conn, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), conn), tunnel)
+	return x.splice(conn, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), conn), tunnel)
 }
 
 // switching sends a 101, which names the protocol to the client.
@@ -74,15 +75,21 @@ func (rw *responseWriter) switching(header http.Header, protocol string) {
 }
 
 // splice copies both ways. The end of one direction is passed on and leaves the
-// other open; an error ends both.
-func splice(client net.Conn, fromClient io.Reader, upstream *h1Tunnel) error {
+// other open; an error ends both, and both sides see it.
+func (x *exchange) splice(client net.Conn, fromClient io.Reader, upstream *h1Tunnel) error {
 	results := make(chan error, 2)
 	go func() { results <- pump(upstream, fromClient) }()
 	go func() { results <- pump(client, upstream) }()
 	first := <-results
-	if first != nil {
+	switch {
+	case first == nil:
+	case errors.Is(first, errNoHalfClose):
 		_ = client.Close()
 		upstream.conn.interrupt()
+	default:
+		x.fail(first)
+		reset(client)
+		reset(upstream.conn.Conn)
 	}
 	second := <-results
 	if errors.Is(first, errNoHalfClose) {
@@ -92,6 +99,25 @@ func splice(client net.Conn, fromClient io.Reader, upstream *h1Tunnel) error {
 		second = nil
 	}
 	return errors.Join(first, second)
+}
+
+// reset closes a connection in a way that its other end sees as an error, where
+// there is one: a reset of TCP's, without TLS's close_notify.
+func reset(conn net.Conn) {
+	if exchange, ok := conn.(interface{ Abort() }); ok { // the tunnel's
+		exchange.Abort()
+		return
+	}
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	if recorded, ok := conn.(*recordConn); ok {
+		conn = recorded.Conn
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
 }
 
 // errNoHalfClose ends a tunnel over a connection that can only end as a whole.

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -138,5 +139,61 @@ func TestUpgradeOnHTTP2Only(t *testing.T) {
 	go func() { _, _ = f.h1.Do(r) }()
 	if o := f.failed(t); o.cause != failed {
 		t.Errorf("%v: %v", o.cause, o.err)
+	}
+}
+
+// lost closes a connection as a machine does that goes down: by a reset, without
+// TLS's close_notify.
+func lost(conn net.Conn) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	_ = conn.Close()
+}
+
+// TestUpgradeThatIsLost has one side break off, which must not look like its end to
+// the other one.
+func TestUpgradeThatIsLost(t *testing.T) {
+	for _, kind := range []string{"http", "https"} {
+		ended := make(chan error, 1)
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, buffered, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\nhello")
+			if _, _ = buffered.ReadByte(); r.URL.Path == "/lost" {
+				lost(conn)
+				return
+			}
+			_, err = buffered.ReadByte()
+			ended <- err
+		})
+		t.Run(kind+"/upstream", func(t *testing.T) {
+			target, options := startUpstream(t, kind, handler)
+			r := newRequest(t, "GET", "http://app/lost", nil)
+			r.Header = http.Header{"Connection": {"upgrade"}, "Upgrade": {"shout"}}
+			response, err := startTunnel(t, target, options).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			_, _ = io.WriteString(response.Body.(io.Writer), "x")
+			if got, err := io.ReadAll(response.Body); err == nil {
+				t.Errorf("%q looks complete", got)
+			}
+		})
+		t.Run(kind+"/client", func(t *testing.T) {
+			f := startFront2(t, kind, handler)
+			conn, _, _ := upgradeTo(t, f, "/", "")
+			_, _ = io.WriteString(conn, "x")
+			lost(conn)
+			if err := <-ended; err == nil || err == io.EOF {
+				t.Errorf("the upstream saw %v", err)
+			}
+		})
 	}
 }

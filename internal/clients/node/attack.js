@@ -81,6 +81,25 @@ async function pageAttacks({ server, path }) {
   for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/json"]) {
     await attempt(`beacon ${type}`, () => navigator.sendBeacon(url, new Blob([body], { type })));
   }
+  await attempt("ping", () => new Promise((resolve) => {
+    const link = document.createElement("a");
+    Object.assign(link, { href: "#pinged", ping: url });
+    document.body.append(link);
+    link.click();
+    setTimeout(resolve, 100, "sent, perhaps");
+  }));
+  await attempt("service worker", () => navigator.serviceWorker.register(url));
+  await attempt("top-level form", () => new Promise((resolve) => {
+    const form = document.createElement("form");
+    Object.assign(form, { method: "POST", action: url, enctype: "text/plain", target: "_blank" });
+    const input = document.createElement("input");
+    input.name = '{"method":"POST","path":"/attacked","text":"';
+    input.value = '"}';
+    form.append(input);
+    document.body.append(form);
+    form.submit();
+    setTimeout(resolve, 500, "sent, perhaps");
+  }));
   await attempt("XMLHttpRequest", () => new Promise((resolve) => {
     const request = new XMLHttpRequest();
     request.open("POST", url);
