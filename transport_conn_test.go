@@ -128,7 +128,11 @@ func TestTransportAsksOnce(t *testing.T) {
 			}
 			handler.ServeHTTP(w, r)
 		}), http2)
-		transport := newRigTransport(t, server.URL, culvert.WithDialContext(dialer.dial))
+		method := culvert.MethodAuto
+		if http2 {
+			method = culvert.MethodExchange
+		}
+		transport := newRigTransport(t, server.URL, culvert.WithDialContext(dialer.dial), culvert.WithMethod(method))
 		for range 3 {
 			resp, err := transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
 			if err != nil {
@@ -358,18 +362,24 @@ func newTLSRig(tb testing.TB, http2 bool, opts ...culvert.TransportOption) *rig 
 }
 
 func TestTransportSpeaksTLS(t *testing.T) {
-	for http2, want := range map[bool]string{true: "Exchange 1", false: "Download 1"} {
+	for _, row := range []struct {
+		http2  bool
+		method culvert.Method
+		want   string
+	}{
+		{true, culvert.MethodExchange, "Exchange 1"},
+		{true, culvert.MethodSession, "Session 1"},
+		{false, culvert.MethodAuto, "Download 1"},
+	} {
 		var dialer countingDialer
-		r := newTLSRig(t, http2, culvert.WithDialContext(dialer.dial))
+		r := newTLSRig(t, row.http2, culvert.WithDialContext(dialer.dial), culvert.WithMethod(row.method))
 		for range 3 {
-			// A server that recommends sessions gets one when it has said so.
-			got := strings.Replace(readBody(t, r.get(t, "/")), "Session", "Exchange", 1)
-			if got != want {
-				t.Errorf("HTTP/2 %v: %s, want %s", http2, got, want)
+			if got := readBody(t, r.get(t, "/")); got != row.want {
+				t.Errorf("HTTP/2 %v: %s, want %s", row.http2, got, row.want)
 			}
 		}
 		if got := dialer.dials.Load(); got != 1 {
-			t.Errorf("HTTP/2 %v: %d connections", http2, got)
+			t.Errorf("HTTP/2 %v, %v: %d connections", row.http2, row.method, got)
 		}
 		transport := newRigTransport(t, r.server.URL) // does not know the certificate
 		resp, err := transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
