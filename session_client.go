@@ -54,7 +54,7 @@ func (sessionCodec) Unmarshal(data []byte, message any) error {
 type clientSession struct {
 	session *session.Session
 	call    *clientCall
-	link    *clientLink // of the transport, when the session began
+	link    *clientLink   // the transport's when the session began
 	greeted chan struct{} // closed when the server's hello is there, or never will be
 	ended   chan struct{} // closed when nothing uses the RPC any more
 

@@ -209,13 +209,6 @@ func farewell(code http2.ErrCode) []byte {
 // cancel ends the request.
 func (c *conn) cancel(err error) { _ = c.fail(err, http2.ErrCodeCancel) }
 
-// failure returns why all is over, nil if it is not.
-func (c *conn) failure() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
-
 // Close implements io.Closer, for the body of the response.
 func (c *conn) Close() error {
 	c.cancel(errClosed)

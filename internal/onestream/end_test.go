@@ -214,7 +214,7 @@ func TestPings(t *testing.T) {
 						}
 						if frame, ok := frame.(*http2.PingFrame); ok && left > 0 {
 							left--
-							time.Sleep(time.Second / 2)
+							<-time.After(time.Second / 2)
 							_ = p.WritePing(true, frame.Data)
 						}
 					}

@@ -3,6 +3,7 @@ package onestream
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -214,8 +215,6 @@ func (c *conn) takeTrailers(end bool) error {
 	case !end:
 		return malformed("trailers that do not end the response")
 	}
-	for name, values := range c.head.fields {
-		c.response.Trailer[name] = values
-	}
+	maps.Copy(c.response.Trailer, c.head.fields)
 	return c.endResponse()
 }

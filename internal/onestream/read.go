@@ -108,7 +108,7 @@ func (c *conn) stepFrame() error {
 	if !c.greeted && (f.kind != http2.FrameSettings || f.flags.Has(http2.FlagSettingsAck)) {
 		return violated(http2.ErrCodeProtocol, "it does not begin with SETTINGS")
 	}
-	switch f.kind { //nolint:exhaustive // unknown frames are ignored
+	switch f.kind {
 	case http2.FrameData:
 		return c.takeData(f)
 	case http2.FrameHeaders:
