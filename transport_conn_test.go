@@ -232,6 +232,13 @@ func TestTransportDoesNotWaitForASilentServer(t *testing.T) {
 }
 
 func TestTransportNoticesABlackHole(t *testing.T) {
+	for _, method := range []culvert.Method{culvert.MethodExchange, culvert.MethodSession} {
+		t.Run(method.String(), func(t *testing.T) { testBlackHole(t, method) })
+	}
+}
+
+func testBlackHole(t *testing.T, method culvert.Method) {
+	t.Helper()
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
@@ -241,7 +248,7 @@ func TestTransportNoticesABlackHole(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return &holeConn{Conn: conn, hole: &hole, closed: make(chan struct{})}, err
 	}
-	r := newRig(t, app, culvert.WithDialContext(dial), culvert.WithPing(50*time.Millisecond, time.Second))
+	r := newRig(t, app, culvert.WithDialContext(dial), culvert.WithPing(50*time.Millisecond, time.Second), culvert.WithMethod(method))
 	resp := r.get(t, "/")
 	hole.Store(true)
 	if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -279,6 +286,13 @@ func (c *holeConn) Close() error {
 }
 
 func TestTransportWindowsAreThoseOfTheOption(t *testing.T) {
+	for _, method := range []culvert.Method{culvert.MethodExchange, culvert.MethodSession} {
+		t.Run(method.String(), func(t *testing.T) { testWindows(t, method) })
+	}
+}
+
+func testWindows(t *testing.T, method culvert.Method) {
+	t.Helper()
 	settings := make(chan string, 1)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -297,7 +311,7 @@ func TestTransportWindowsAreThoseOfTheOption(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	transport := newRigTransport(t, "http://"+listener.Addr().String())
+	transport := newRigTransport(t, "http://"+listener.Addr().String(), culvert.WithMethod(method))
 	go func() {
 		resp, err := transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
 		if err == nil {
@@ -305,6 +319,9 @@ func TestTransportWindowsAreThoseOfTheOption(t *testing.T) {
 		}
 	}()
 	want := fmt.Sprint(culvert.DefaultStreamWindow, culvert.DefaultConnWindow)
+	if method == culvert.MethodSession { // net/http's client counts what there is at first on top
+		want = fmt.Sprint(culvert.DefaultStreamWindow, culvert.DefaultConnWindow-65_535)
+	}
 	if got := await(t, "settings", settings); got != want {
 		t.Errorf("windows %s, want %s", got, want)
 	}

@@ -142,9 +142,12 @@ func TestCancel(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 			<-body.closed
-			for err = nil; !errors.Is(err, net.ErrClosed); { // before that a deadline has passed
-				_, err = conn.Read(make([]byte, 1))
-				runtime.Gosched()
+			err = nil
+			for deadline := time.Now().Add(patience); !errors.Is(err, net.ErrClosed); runtime.Gosched() {
+				_, err = conn.Read(make([]byte, 1)) // it is woken before the connection is closed
+				if time.Now().After(deadline) {
+					t.Fatalf("the connection is not closed: %v", err)
+				}
 			}
 		})
 	}
