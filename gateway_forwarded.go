@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/culvert-http/culvert/internal/bridge"
+	"github.com/culvert-http/culvert/internal/peerrate"
 )
 
 // gatewayClient is for whom a request is sent, as far as the gateway vouches for
@@ -77,7 +78,7 @@ func (x *gatewayExchange) rateKey() string {
 		return peerKey(x.r, x.r.RemoteAddr)
 	}
 	if addr, ok := nearestUntrusted(x.r.Header["X-Forwarded-For"], x.gateway.config.trusted); ok {
-		return addrKey(addr)
+		return peerrate.Subscriber(addr).String()
 	}
 	return peerKey(x.r, x.r.RemoteAddr)
 }

@@ -7,27 +7,15 @@ import (
 	"net/netip"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
-
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/peerrate"
 )
-
-// maxRatedPeers bounds the peers that a rate is kept for. Over it, the one that
-// was heard of least lately is forgotten: of all it is the one whose allowance
-// has had most time to come back.
-const maxRatedPeers = 16_384
-
-// ipv6Network is what one subscriber has of IPv6, and so what counts as one
-// address [RFC 6177].
-const ipv6Network = 64
 
 // peerRates bounds how many exchanges each peer may begin. A nil *peerRates has
 // no bound.
 type peerRates struct {
-	limit rate.Limit
-	burst int
-	peers *lru.Cache[string, *rate.Limiter]
+	limit float64
+	peers *peerrate.Rates
 }
 
 // newPeerRates returns the bound of limit exchanges a second for each peer, with
@@ -39,11 +27,7 @@ func newPeerRates(limit float64, burst int) *peerRates {
 	if burst == 0 {
 		burst = max(1, int(math.Ceil(limit)))
 	}
-	peers, err := lru.New[string, *rate.Limiter](maxRatedPeers)
-	if err != nil {
-		panic(err) // of a size that is not positive
-	}
-	return &peerRates{limit: rate.Limit(limit), burst: burst, peers: peers}
+	return &peerRates{limit: limit, peers: peerrate.New(limit, burst)}
 }
 
 // take counts one exchange of a peer, or says why it may not begin. Who cannot
@@ -52,13 +36,7 @@ func (r *peerRates) take(peer string) *Error {
 	if r == nil || peer == "" {
 		return nil
 	}
-	limiter, ok := r.peers.Get(peer)
-	if !ok {
-		limiter = rate.NewLimiter(r.limit, r.burst)
-		if earlier, found, _ := r.peers.PeekOrAdd(peer, limiter); found {
-			limiter = earlier
-		}
-	}
+	limiter := r.peers.Of(peer)
 	now := time.Now()
 	reservation := limiter.ReserveN(now, 1)
 	delay := reservation.DelayFrom(now)
@@ -68,7 +46,7 @@ func (r *peerRates) take(peer string) *Error {
 	reservation.CancelAt(now)
 	return &Error{
 		Cause:  culvertv1.Cause_CAUSE_RATE_LIMITED,
-		Err:    &retryAfterError{fmt.Errorf("more than %g exchanges a second", float64(r.limit)), delay},
+		Err:    &retryAfterError{fmt.Errorf("more than %g exchanges a second", r.limit), delay},
 		Public: true,
 	}
 }
@@ -84,16 +62,7 @@ func peerKey(r *http.Request, addr string) string {
 	if err != nil {
 		return ""
 	}
-	return addrKey(peer.Addr())
-}
-
-// addrKey names the peers of an address.
-func addrKey(addr netip.Addr) string {
-	addr = addr.Unmap().WithZone("")
-	if addr.Is6() {
-		return netip.PrefixFrom(addr, ipv6Network).Masked().Addr().String()
-	}
-	return addr.String()
+	return peerrate.Subscriber(peer.Addr()).String()
 }
 
 // validateRate says what is wrong with a rate and its burst, nil if nothing is.

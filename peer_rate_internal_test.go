@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
-	"strconv"
 	"testing"
 	"time"
 
@@ -39,22 +38,17 @@ func TestPeerKey(t *testing.T) {
 	}
 }
 
-// Whoever has many addresses does not have as much memory.
-func TestPeerRatesForgetPeers(t *testing.T) {
+// Each peer has an allowance of its own, and who has no name has no bound.
+func TestPeerRates(t *testing.T) {
 	rates := newPeerRates(0.001, 1)
-	for i := range maxRatedPeers + 100 {
-		if err := rates.take(strconv.Itoa(i)); err != nil {
-			t.Fatal(err)
+	for _, row := range []struct {
+		peer    string
+		refused bool
+	}{{"one", false}, {"one", true}, {"other", false}, {"", false}, {"", false}} {
+		err := rates.take(row.peer)
+		if (err != nil) != row.refused || err != nil && err.Cause != culvertv1.Cause_CAUSE_RATE_LIMITED {
+			t.Errorf("%q got %v", row.peer, err)
 		}
-	}
-	if n := rates.peers.Len(); n != maxRatedPeers {
-		t.Errorf("%d peers are kept", n)
-	}
-	if err := rates.take(strconv.Itoa(maxRatedPeers + 99)); err == nil || err.Cause != culvertv1.Cause_CAUSE_RATE_LIMITED {
-		t.Errorf("the last one got %v", err)
-	}
-	if err := rates.take("0"); err != nil {
-		t.Errorf("the first one got %v, though it was forgotten", err)
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/internal/bridge"
+	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/resets"
 	"github.com/culvert-http/culvert/internal/session"
 )
 
@@ -38,6 +40,7 @@ type servedSession struct {
 	ctx      context.Context //nolint:containedctx // of all exchanges
 	carrier  sessionCarrier
 	session  *session.Session
+	resets   *resets.Count
 	accepted []*session.Exchange // by the message that is being read
 }
 
@@ -45,6 +48,7 @@ type servedSession struct {
 // drained, and nothing of it runs any more.
 func (s *servedSession) run() error {
 	h := s.call.handler
+	s.resets = doubt.Resets(s.ctx)
 	s.session = session.New(session.Config{
 		Server:       true,
 		MaxExchanges: h.config.maxExchangesPerConn,
@@ -54,6 +58,7 @@ func (s *servedSession) run() error {
 		Recommended:  h.recommends(s.call.request),
 		Headroom:     envelopePrefix,
 		Patience:     h.config.stallTimeout,
+		Resets:       s.resets,
 		Accept:       func(x *session.Exchange) { s.accepted = append(s.accepted, x) },
 	})
 	if !h.sessions.add(s.session, s.call.request) {
@@ -133,6 +138,10 @@ func (s *servedSession) write() {
 // read gives the session the next message, and returns the exchanges that it has
 // opened. At the end of the session there are no more to come.
 func (s *servedSession) read() (opened []*session.Exchange, more bool) {
+	if err := s.pause(); err != nil {
+		s.session.DeliverEnd(err)
+		return nil, false
+	}
 	message, err := s.carrier.receive()
 	if err != nil {
 		s.session.DeliverEnd(err)
@@ -141,6 +150,29 @@ func (s *servedSession) read() (opened []*session.Exchange, more bool) {
 	s.accepted = s.accepted[:0]
 	err = s.session.Deliver(message)
 	return s.accepted, err == nil
+}
+
+// errTooManyResets ends a session whose client takes back far more exchanges than
+// it may.
+var errTooManyResets = &Error{
+	Cause:  culvertv1.Cause_CAUSE_TOO_MANY_EXCHANGES,
+	Err:    errors.New("too many exchanges that come to nothing"),
+	Public: true,
+}
+
+// pause waits for as long as nothing is to be read of a client that takes back what
+// it has opened.
+func (s *servedSession) pause() error {
+	pause, ok := s.resets.Pause()
+	if !ok {
+		return errTooManyResets
+	}
+	if pause > 0 {
+		wait, cancel := context.WithTimeout(s.ctx, pause)
+		<-wait.Done()
+		cancel()
+	}
+	return nil
 }
 
 // servedExchange is what an exchange of a session is served with, in one piece.

@@ -95,6 +95,7 @@ func TestClientConnFailsWhereNothingIsTaken(t *testing.T) {
 		conn := &clientConn{Conn: near, conns: conns}
 		conns.boundWrites(conn)
 		defer conn.Close()
+		defer time.AfterFunc(100*stallTestTimeout, func() { _ = far.Close() }).Stop() // or it would never fail
 		defer far.Close()
 		go func() {
 			for range 5 {
@@ -120,6 +121,7 @@ func TestStallConnFailsWhereTooLittleIsTaken(t *testing.T) {
 		near, far := net.Pipe()
 		conn := newStallConn(near, &stalls{timeout: stallTestTimeout})
 		defer near.Close()
+		defer time.AfterFunc(100*stallTestTimeout, func() { _ = far.Close() }).Stop() // or it would never fail
 		defer far.Close()
 		defer conn.stop()
 		go func() {

@@ -132,6 +132,7 @@ func (b *boundFlags) bound(config *server.Config) {
 	config.MaxConns = orNone(b.count("max-conns"))
 	config.MaxConnsPerPeer = orNone(b.count("max-conns-per-peer"))
 	config.MaxResetsPerConn = orNone(b.count("max-resets-per-conn"))
+	config.ResetRatePerPeer = orNone(b.rate("reset-rate-per-peer"))
 	config.HeaderTimeout = b.duration("header-timeout")
 	config.MaxHeaderBytes = b.count("max-header-bytes")
 	config.ConnIdleTimeout = orNone(b.duration("conn-idle-timeout"))
@@ -141,7 +142,7 @@ func (b *boundFlags) bound(config *server.Config) {
 
 // orNone returns what a [server.Config] has for a flag: less than 0 is no bound
 // there, and 0 the default.
-func orNone[T int | time.Duration](value T) T {
+func orNone[T int | float64 | time.Duration](value T) T {
 	if value == 0 {
 		return -1
 	}

@@ -128,9 +128,7 @@ func testConnIdleTimeout(t *testing.T, start startBound) {
 		t.Error("HTTP/1.1: the connection is still open")
 	}
 	conn = dialBound(t, addr)
-	_, err := io.WriteString(conn, http2.ClientPreface)
-	must(t, err)
-	must(t, http2.NewFramer(conn, conn).WriteSettings())
+	beginHTTP2(t, conn)
 	if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
 		t.Error("HTTP/2: the connection is still open")
 	}
@@ -138,11 +136,7 @@ func testConnIdleTimeout(t *testing.T, start startBound) {
 
 func testPingInterval(t *testing.T, start startBound) {
 	addr := start(t, newBoundApp(), "--ping-interval="+short)
-	conn := dialBound(t, addr)
-	_, err := io.WriteString(conn, http2.ClientPreface)
-	must(t, err)
-	framer := http2.NewFramer(conn, conn)
-	must(t, framer.WriteSettings())
+	framer := beginHTTP2(t, dialBound(t, addr))
 	asked := false
 	for {
 		frame, err := framer.ReadFrame()
@@ -162,11 +156,8 @@ func testPingInterval(t *testing.T, start startBound) {
 func testMaxResetsPerConn(t *testing.T, start startBound) {
 	addr := start(t, newBoundApp(), "--max-resets-per-conn=10")
 	conn := dialBound(t, addr)
-	_, err := io.WriteString(conn, http2.ClientPreface)
-	must(t, err)
-	framer := http2.NewFramer(conn, conn)
-	must(t, framer.WriteSettings())
 	away := make(chan error, 1)
+	framer := beginHTTP2(t, conn)
 	go func() {
 		for {
 			frame, err := framer.ReadFrame()
@@ -176,21 +167,8 @@ func testMaxResetsPerConn(t *testing.T, start startBound) {
 			}
 		}
 	}()
-	var block bytes.Buffer
-	encoder := hpack.NewEncoder(&block)
 	for id := uint32(1); id < 600; id += 2 { // fewer than by default
-		block.Reset()
-		for _, field := range [][2]string{
-			{":method", "POST"},
-			{":scheme", "http"},
-			{":authority", "localhost"},
-			{":path", "/" + culvert.ServiceName + "/Call"},
-			{"content-type", "application/json"},
-		} {
-			must(t, encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}))
-		}
-		headers := http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true}
-		if framer.WriteHeaders(headers) != nil || framer.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+		if takeBack(framer, id) != nil {
 			break // closed already
 		}
 		select {
@@ -201,4 +179,75 @@ func testMaxResetsPerConn(t *testing.T, start startBound) {
 		}
 	}
 	must(t, await(t, "a GOAWAY", away))
+}
+
+// An address whose connections take back far too much is cut off, and others are
+// not.
+func testResetRatePerPeer(t *testing.T, start startBound) {
+	addr := start(t, newBoundApp(), "--reset-rate-per-peer=1", "--max-resets-per-conn=0")
+	const conns = 20 // those that are to wait for ten seconds and more are closed
+	ends := make(chan error, conns)
+	for range conns {
+		go func() { ends <- takeBackFrom(t, "127.0.0.1", addr) }()
+	}
+	for {
+		err := await(t, "a connection that is closed", ends)
+		if isTimeout(err) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err := takeBackFrom(t, "127.0.0.2", addr); err != nil {
+		t.Errorf("another address: %v", err)
+	}
+}
+
+// takeBackFrom takes a request back, and returns an error if the connection is
+// closed for it.
+func takeBackFrom(t *testing.T, ip, addr string) error {
+	conn, err := dialFrom(ip)(t.Context(), "tcp", addr)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, err = io.WriteString(conn, http2.ClientPreface)
+	framer := http2.NewFramer(conn, conn)
+	err = errors.Join(err, framer.WriteSettings(), takeBack(framer, 1), framer.WritePing(false, [8]byte{}))
+	for err == nil {
+		var frame http2.Frame
+		if frame, err = framer.ReadFrame(); err == nil && frame.Header().Type == http2.FramePing {
+			return nil
+		}
+	}
+	return err
+}
+
+// beginHTTP2 begins HTTP/2 on a connection.
+func beginHTTP2(tb testing.TB, conn net.Conn) *http2.Framer {
+	tb.Helper()
+	_, err := io.WriteString(conn, http2.ClientPreface)
+	must(tb, err)
+	framer := http2.NewFramer(conn, conn)
+	must(tb, framer.WriteSettings())
+	return framer
+}
+
+// takeBack opens a stream with a request, and resets it.
+func takeBack(framer *http2.Framer, id uint32) error {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, field := range [][2]string{
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":authority", "localhost"},
+		{":path", "/" + culvert.ServiceName + "/Call"},
+		{"content-type", "application/json"},
+	} {
+		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // to a buffer
+	}
+	err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true})
+	return errors.Join(err, framer.WriteRSTStream(id, http2.ErrCodeCancel))
 }

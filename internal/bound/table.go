@@ -187,6 +187,11 @@ func connRows(command string) []Row {
 			Excess: "503, or `resource_exhausted`, and the connection is closed",
 		},
 		{
+			Flag: "reset-rate-per-peer", Unit: Rate, Default: server.DefaultResetRatePerPeer, Optional: true, None: "none",
+			What:   "Bound of the requests that one address may take back in a second, each within a second, beyond as many as are answered",
+			Excess: "its HTTP/2 connections and sessions are read that slowly, and closed where it would take more than 10s",
+		},
+		{
 			Flag: "header-timeout", Unit: Duration, Default: int64(server.DefaultHeaderTimeout),
 			What:   "Bound of the time that a client takes for TLS, for a request's header, and for a body that nobody reads",
 			Excess: "the connection is closed",

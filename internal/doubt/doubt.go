@@ -7,10 +7,11 @@ package doubt
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/culvert-http/culvert/internal/resets"
 )
 
 // AboutEnd reports whether a client, or a proxy before it, may see the end of the
@@ -48,16 +49,29 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
+// Resets returns a count of requests of the peer of a connection, other than those
+// of HTTP/2: nil, which has no bound, where it is not of a [Listener] that has one.
+func Resets(ctx context.Context) *resets.Count {
+	if watched, ok := ctx.Value(connKey{}).(*conn); ok {
+		return watched.resets.Beside()
+	}
+	return nil
+}
+
 // Listener has the heads that arrive on its connections looked at, for
 // [ConnContext].
-type Listener struct{ net.Listener }
+type Listener struct {
+	net.Listener
+	// Resets bounds the requests of HTTP/2 that come to nothing; nil means no bound.
+	Resets *resets.Bound
+}
 
 // Accept implements [net.Listener]. Connections that cannot be half-closed are
 // returned as they are.
 func (l Listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if half, ok := accepted.(halfConn); ok && err == nil {
-		return &conn{halfConn: half}, nil
+		return newConn(half, l.Resets), nil
 	}
 	return accepted, err
 }
@@ -79,29 +93,64 @@ type conn struct {
 	doubtful atomic.Bool
 	// frames are those of HTTP/2, nil until there is its preface.
 	frames *frames
+	ahead  readAhead // of HTTP/2
+
+	resets *resets.Count
+	closed context.Context // done when the connection is closed
+	close  context.CancelFunc
 }
 
-var errTooManyFrames = errors.New("too many frames of HTTP/2 that bring nothing")
+func newConn(half halfConn, bound *resets.Bound) *conn {
+	c := &conn{halfConn: half, resets: bound.Of(half.RemoteAddr())}
+	c.closed, c.close = context.WithCancel(context.Background())
+	return c
+}
 
 // Read implements [io.Reader].
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.halfConn.Read(p)
-	got := p[:n]
-	if c.frames == nil {
-		before := c.heads.prefaced
-		if c.heads.scan(got) {
-			c.doubtful.Store(true)
-		}
-		if !c.heads.off {
-			return n, err
-		}
-		c.frames, got = newFrames(), got[len(preface)-before:]
+	if c.frames != nil {
+		n, err := c.ahead.read(p, c.fill)
+		return c.checked(n, err, p[:n])
 	}
-	if !c.frames.received(got) {
-		_ = c.halfConn.Close()
-		return 0, errTooManyFrames
+	n, err := c.halfConn.Read(p)
+	before := c.heads.prefaced
+	if c.heads.scan(p[:n]) {
+		c.doubtful.Store(true)
+	}
+	if !c.heads.off {
+		return n, err
+	}
+	c.frames = newFrames(c.resets)
+	return c.checked(n, err, p[len(preface)-before:n])
+}
+
+// fill reads some of HTTP/2 from the connection.
+func (c *conn) fill(p []byte) (int, error) {
+	n, err := c.halfConn.Read(p)
+	c.resets.Look()
+	return n, err
+}
+
+// checked returns n and err, unless there is too much in what has come of HTTP/2:
+// then it closes the connection. Where it would be too much, it waits.
+func (c *conn) checked(n int, err error, frames []byte) (int, error) {
+	pause, excess := c.frames.received(frames)
+	if excess != nil {
+		_ = c.Close()
+		return 0, excess
+	}
+	if pause > 0 {
+		wait, cancel := context.WithTimeout(c.closed, pause)
+		<-wait.Done()
+		cancel()
 	}
 	return n, err
+}
+
+// Close implements [net.Conn].
+func (c *conn) Close() error {
+	c.close()
+	return c.halfConn.Close()
 }
 
 // Write implements [io.Writer].

@@ -58,7 +58,7 @@ func ask(t *testing.T, request string, watched, secured bool) bool {
 	defer server.Close()
 	server.Config.ConnContext = ConnContext
 	if watched {
-		server.Listener = Listener{server.Listener}
+		server.Listener = Listener{Listener: server.Listener}
 	}
 	if secured {
 		server.StartTLS()
@@ -97,13 +97,13 @@ func dial(t *testing.T, server *httptest.Server, secured bool) net.Conn {
 func TestListener(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	accepted, err := Listener{oneConn{conn: ours}}.Accept()
+	accepted, err := Listener{Listener: oneConn{conn: ours}}.Accept()
 	if accepted != ours || err != nil {
 		t.Errorf("got %v, %v, want the connection itself", accepted, err)
 	}
 	_ = ours.Close()
 	tcp := new(net.TCPConn)
-	accepted, err = Listener{oneConn{conn: tcp}}.Accept()
+	accepted, err = Listener{Listener: oneConn{conn: tcp}}.Accept()
 	if watched, ok := accepted.(*conn); !ok || watched.NetConn() != tcp || err != nil {
 		t.Errorf("got %v, %v", accepted, err)
 	}

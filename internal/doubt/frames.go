@@ -1,10 +1,15 @@
 package doubt
 
 import (
+	"encoding/binary"
+	"errors"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/culvert-http/culvert/internal/framing"
+	"github.com/culvert-http/culvert/internal/resets"
 )
 
 // Bounds of the frames of a connection of HTTP/2 that bring nothing and yet want
@@ -21,12 +26,20 @@ const (
 	maxIdle = 10_000
 )
 
-// Types of frames, and the flag of an answer [RFC 9113 § 6].
+var (
+	errTooManyFrames = errors.New("too many frames of HTTP/2 that bring nothing")
+	errTooManyResets = errors.New("too many requests of HTTP/2 that come to nothing")
+)
+
+// Types of frames, and flags [RFC 9113 § 6].
 const (
 	dataFrame     = 0x0
 	headersFrame  = 0x1
+	resetFrame    = 0x3
 	settingsFrame = 0x4
 	pingFrame     = 0x6
+
+	endStreamFlag = 0x1
 	ackFlag       = 0x1
 )
 
@@ -35,16 +48,29 @@ type frameScan struct{ framing.Track }
 
 func (s *frameScan) next(p []byte) (rest []byte, begun bool) { return s.Next(framing.HTTP2, p) }
 
+func (s *frameScan) kind() byte { return s.Header[3] }
+
+// stream is the one of the frame that has begun; a bit beside it is reserved.
+func (s *frameScan) stream() uint64 {
+	return uint64(binary.BigEndian.Uint32(s.Header[5:]) &^ (1 << 31))
+}
+
 // useful reports whether the frame that has begun is of a message.
 func (s *frameScan) useful() bool {
-	kind := s.Header[3]
+	kind := s.kind()
 	return kind == headersFrame || kind == dataFrame && s.Left > 0
 }
 
 // answer reports whether the frame that has begun answers another.
 func (s *frameScan) answer() bool {
-	kind := s.Header[3]
+	kind := s.kind()
 	return (kind == settingsFrame || kind == pingFrame) && s.Header[4]&ackFlag != 0
+}
+
+// ends reports whether the frame that has begun is the last of its stream.
+func (s *frameScan) ends() bool {
+	kind := s.kind()
+	return (kind == headersFrame || kind == dataFrame) && s.Header[4]&endStreamFlag != 0
 }
 
 // frames counts the frames of a connection of HTTP/2, to know when too many bring
@@ -54,26 +80,38 @@ type frames struct {
 	in, out frameScan
 	allowed atomic.Int64 // frames that bring nothing, for now
 	since   time.Time    // when time has last allowed some
+	resets  *resets.Count
 }
 
-func newFrames() *frames {
-	f := &frames{since: time.Now()}
+func newFrames(resets *resets.Count) *frames {
+	f := &frames{since: time.Now(), resets: resets}
 	f.allowed.Store(idlePerSecond)
 	return f
 }
 
-// received takes what comes, and reports whether the connection may go on.
-func (f *frames) received(p []byte) bool {
+// received takes what comes. It returns for how long nothing more is to be read, or
+// an error if the connection may not go on.
+func (f *frames) received(p []byte) (pause time.Duration, err error) {
 	for rest, begun := f.in.next(p); begun; rest, begun = f.in.next(rest) {
+		switch f.in.kind() {
+		case headersFrame:
+			f.resets.Begin(f.in.stream())
+		case resetFrame:
+			f.resets.TakeBack(f.in.stream())
+		}
 		switch {
 		case f.in.useful():
 			f.allow()
 		case f.in.answer() || f.allowed.Add(-1) >= 0:
 		case !f.passTime():
-			return false
+			return 0, errTooManyFrames
 		}
 	}
-	return true
+	pause, ok := f.resets.Pause()
+	if !ok {
+		return 0, errTooManyResets
+	}
+	return pause, nil
 }
 
 // sent takes what goes.
@@ -82,6 +120,27 @@ func (f *frames) sent(p []byte) {
 		if f.out.useful() {
 			f.allow()
 		}
+		switch {
+		case f.out.ends():
+			f.resets.Answer()
+		case f.out.kind() == resetFrame && blames(rest):
+			f.resets.Fail()
+		}
+	}
+}
+
+// blames reports whether a reset says that the other end has made a mistake. Its
+// code is there nearly always: it is written at once.
+func blames(payload []byte) bool {
+	if len(payload) < 4 {
+		return false
+	}
+	switch http2.ErrCode(binary.BigEndian.Uint32(payload)) {
+	case http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeStreamClosed,
+		http2.ErrCodeFrameSize, http2.ErrCodeRefusedStream:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -40,28 +40,34 @@ var usefulFrames = map[string]func(*http2.Framer){
 	"data": func(f *http2.Framer) { _ = f.WriteData(1, false, []byte("x")) },
 }
 
+// goesOn reports whether a connection may go on that has received p.
+func goesOn(f *frames, p []byte) bool {
+	_, err := f.received(p)
+	return err == nil
+}
+
 func TestFramesThatBringNothing(t *testing.T) {
 	for name, write := range idleFrames {
 		synctest.Test(t, func(t *testing.T) {
-			one, f := framed(write), newFrames()
-			if f.received(bytes.Repeat(one, idlePerSecond+1)) {
+			one, f := framed(write), newFrames(nil)
+			if goesOn(f, bytes.Repeat(one, idlePerSecond+1)) {
 				t.Errorf("%s: nothing is too much", name)
 			}
-			f = newFrames()
+			f = newFrames(nil)
 			for _, part := range []int{1, 2, 1} {
-				if !f.received(bytes.Repeat(one, idlePerSecond/part)) {
+				if !goesOn(f, bytes.Repeat(one, idlePerSecond/part)) {
 					t.Errorf("%s: what time allows is too much", name)
 				}
 				<-time.After(time.Second / 2 * time.Duration(part))
 			}
 			<-time.After(time.Hour)
-			if f.received(bytes.Repeat(one, 2*idlePerSecond)) {
+			if goesOn(f, bytes.Repeat(one, 2*idlePerSecond)) {
 				t.Errorf("%s: time allows without end", name)
 			}
 		})
 	}
 	ack := framed(func(f *http2.Framer) { _ = f.WritePing(true, [8]byte{}); _ = f.WriteSettingsAck() })
-	if !newFrames().received(bytes.Repeat(ack, 10*idlePerSecond)) {
+	if !goesOn(newFrames(nil), bytes.Repeat(ack, 10*idlePerSecond)) {
 		t.Error("answers are too many")
 	}
 }
@@ -72,21 +78,21 @@ func TestFramesOfMessages(t *testing.T) {
 	for name, write := range usefulFrames {
 		one := framed(write)
 		for direction, pass := range map[string]func(*frames){
-			"received": func(f *frames) { f.received(one) },
+			"received": func(f *frames) { goesOn(f, one) },
 			"sent":     func(f *frames) { f.sent(one) },
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFrames()
+				f := newFrames(nil)
 				for range 100 * idlePerSecond {
 					pass(f)
-					if !f.received(bytes.Repeat(ping, idlePerUseful)) {
+					if !goesOn(f, bytes.Repeat(ping, idlePerUseful)) {
 						t.Fatalf("%s %s: a few pings each are too many", name, direction)
 					}
 				}
 				for range maxIdle {
 					pass(f)
 				}
-				if f.received(bytes.Repeat(ping, 2*maxIdle)) {
+				if goesOn(f, bytes.Repeat(ping, 2*maxIdle)) {
 					t.Errorf("%s %s: they are saved up without end", name, direction)
 				}
 			})
@@ -108,7 +114,7 @@ func TestFramesInPieces(t *testing.T) {
 	const want = idlePerSecond - 3 + 3*idlePerUseful
 	for cut := range stream {
 		ours, theirs := net.Pipe()
-		c := &conn{halfConn: pipeEnd{ours}}
+		c := newConn(pipeEnd{ours}, nil)
 		go func() {
 			_, _ = theirs.Write(stream[:cut])
 			_, _ = theirs.Write(stream[cut:])
@@ -130,7 +136,7 @@ func (pipeEnd) CloseWrite() error { return nil }
 // A connection with too many is closed.
 func TestFlood(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := &conn{halfConn: pipeEnd{ours}}
+	c := newConn(pipeEnd{ours}, nil)
 	written := make(chan error, 1)
 	go func() {
 		_, err := theirs.Write([]byte(preface + strings.Repeat(string(framed(idleFrames["ping"])), 100*idlePerSecond)))
@@ -147,10 +153,10 @@ func TestFlood(t *testing.T) {
 
 func BenchmarkFrames(b *testing.B) {
 	one := framed(func(f *http2.Framer) { _ = f.WriteData(1, false, make([]byte, 16<<10)) })
-	f := newFrames()
+	f := newFrames(nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		f.received(one[:9])
-		f.received(one[9:])
+		goesOn(f, one[:9])
+		goesOn(f, one[9:])
 	}
 }

@@ -6,16 +6,13 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/culvert-http/culvert/internal/peerrate"
 )
 
-const (
-	// refusedConns is how many connections over the bound are kept for as long as it
-	// takes to tell them so. More are closed without a word.
-	refusedConns = 100
-	// ipv6Network is what one subscriber has of IPv6, and so what counts as one
-	// address [RFC 6177].
-	ipv6Network = 64
-)
+// refusedConns is how many connections over the bound are kept for as long as it
+// takes to tell them so. More are closed without a word.
+const refusedConns = 100
 
 // connBounds counts the connections of a listener, all and by address.
 type connBounds struct {
@@ -83,11 +80,7 @@ func peerOf(addr net.Addr) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	peer := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if peer.Is6() {
-		return netip.PrefixFrom(peer, ipv6Network).Masked().Addr()
-	}
-	return peer
+	return peerrate.Subscriber(tcp.AddrPort().Addr())
 }
 
 // boundedListener accepts connections within bounds.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/culvert-http/culvert"
 	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/resets"
 )
 
 // streamSlack is how many streams a connection may have beyond its exchanges: for
@@ -32,6 +33,8 @@ const (
 	DefaultMaxConnsPerPeer = 5000
 	// DefaultMaxResetsPerConn is what Envoy has.
 	DefaultMaxResetsPerConn = 500
+	// DefaultResetRatePerPeer is a fifth of that.
+	DefaultResetRatePerPeer = 100
 	// DefaultHeaderTimeout is how long a client may take to send the header section
 	// of a request on HTTP/1.1, the preface of HTTP/2, and the handshake of TLS.
 	DefaultHeaderTimeout = 10 * time.Second
@@ -105,6 +108,13 @@ type Config struct {
 	// connection is refused what it asks for, and closed. 0 means the default, and
 	// less than 0 no bound.
 	MaxResetsPerConn int
+	// ResetRatePerPeer bounds the requests of HTTP/2 of one address that come to
+	// nothing within a second of their beginning, because its client takes them back or
+	// makes a mistake in them: so many a second, two seconds' worth at once, and as
+	// many as are answered on the same connection. Over it the connection is read as
+	// slowly as that, and closed if that would be ten seconds. 0 means the default, and
+	// less than 0 no bound.
+	ResetRatePerPeer float64
 	// HeaderTimeout is [DefaultHeaderTimeout] if 0. It bounds the time of a body that
 	// no handler reads as well, and of a connection that is refused.
 	HeaderTimeout time.Duration
@@ -134,6 +144,7 @@ type Server struct {
 	arrivals arrivals
 	// unused are the connections that no request has come on.
 	unused unusedConns
+	resets *resets.Bound
 	// closing is done when the tunnel has drained: what else is open, a watched
 	// health or a reflection stream, ends then.
 	closing context.Context
@@ -152,6 +163,9 @@ func New(config Config) (*Server, error) {
 	config.setBounds()
 	closing, closeAll := context.WithCancel(context.Background())
 	s := &Server{config: config, closing: closing, close: closeAll}
+	if config.ResetRatePerPeer > 0 {
+		s.resets = resets.New(config.ResetRatePerPeer)
+	}
 	s.http = s.newHTTPServer()
 	s.http.RegisterOnShutdown(s.unused.close)
 	if err := checkWindows(s.http.HTTP2); err != nil {
@@ -167,6 +181,7 @@ func (c *Config) setBounds() {
 	c.MaxConns = boundOr(c.MaxConns, DefaultMaxConns)
 	c.MaxConnsPerPeer = boundOr(c.MaxConnsPerPeer, DefaultMaxConnsPerPeer)
 	c.MaxResetsPerConn = boundOr(c.MaxResetsPerConn, DefaultMaxResetsPerConn)
+	c.ResetRatePerPeer = boundOr(c.ResetRatePerPeer, DefaultResetRatePerPeer)
 	c.HeaderTimeout = boundOr(c.HeaderTimeout, DefaultHeaderTimeout)
 	c.MaxHeaderBytes = boundOr(c.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	c.ConnIdleTimeout = boundOr(c.ConnIdleTimeout, DefaultConnIdleTimeout)
@@ -175,7 +190,7 @@ func (c *Config) setBounds() {
 	c.MaxExchangesPerConn = boundOr(c.MaxExchangesPerConn, culvert.DefaultMaxExchangesPerConn)
 }
 
-func boundOr[T int | time.Duration](bound, other T) T {
+func boundOr[T int | float64 | time.Duration](bound, other T) T {
 	if bound == 0 {
 		return other
 	}
@@ -228,7 +243,7 @@ func (s *Server) Serve(listener net.Listener) error {
 	if s.config.TLS != nil { // below it there is nothing to be seen of requests
 		err = s.http.ServeTLS(listener, "", "")
 	} else {
-		err = s.http.Serve(doubt.Listener{Listener: listener})
+		err = s.http.Serve(doubt.Listener{Listener: listener, Resets: s.resets})
 	}
 	if s.closing.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil //nolint:nilerr // a listener that was handed over fails when all is over

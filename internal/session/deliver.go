@@ -18,6 +18,7 @@ func (s *Session) Deliver(message []byte) error {
 	if s.err != nil {
 		return s.err
 	}
+	s.config.Resets.Look()
 	if err := eachFrame(message, &s.incoming, s.take); err != nil {
 		s.fail(err)
 	}
@@ -238,8 +239,10 @@ func (s *Session) accept(id uint64) (*Exchange, error) {
 	case s.draining:
 		return nil, s.answer(answer{exchange: id, refusal: culvertv1.Cause_CAUSE_DRAINING})
 	case len(s.exchanges)+s.departed >= s.config.MaxExchanges:
+		s.config.Resets.Fail()
 		return nil, s.answer(answer{exchange: id, refusal: culvertv1.Cause_CAUSE_TOO_MANY_EXCHANGES})
 	}
+	s.config.Resets.Begin(id)
 	x := s.newExchange()
 	s.register(x, id)
 	s.config.Accept(x)
@@ -354,6 +357,9 @@ func (x *Exchange) takeReset(data []byte) error {
 	reset := &culvertv1.Reset{}
 	if unmarshal(data, reset) != nil {
 		return violation("malformed reset")
+	}
+	if !x.sendEnd && x.err == nil {
+		x.session.config.Resets.TakeBack(x.id)
 	}
 	x.fail(&ResetError{
 		Cause:      reset.GetError().GetCause(),

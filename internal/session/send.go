@@ -191,5 +191,8 @@ func (x *Exchange) append(meta, data []byte, end bool) {
 	x.credit -= cost
 	s.credit -= cost
 	s.appendPart(x.id, meta, data)
-	x.sendEnd = x.sendEnd || end
+	if end {
+		x.sendEnd = true
+		s.config.Resets.Answer()
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/internal/resets"
 )
 
 // Windows that the protocol fixes, in bytes.
@@ -77,6 +78,10 @@ type Config struct {
 	// bound. A part that waits longer ends with ErrStalled, and so do all after it of
 	// its exchange.
 	Patience time.Duration
+	// Resets, if not nil, counts the exchanges that come to nothing: those that the
+	// client resets, and those that it opens beyond MaxExchanges. Who calls Deliver asks
+	// it for how long to wait before the next message. Of a server.
+	Resets *resets.Count
 	// Accept is called for each exchange that the client opens, in the order of
 	// their numbers. It must not block. Of a server.
 	Accept func(*Exchange)

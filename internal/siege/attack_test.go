@@ -3,9 +3,11 @@ package siege
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"connectrpc.com/connect"
 	"golang.org/x/net/http2"
@@ -31,6 +33,9 @@ type attack struct {
 	// mostServed bounds what runs in the application at once for a connection of
 	// serve, and mostRequests what runs at the gateway for one of its.
 	mostServed, mostRequests int
+	// mostInAll, if not 0, says that attackers are slowed down instead of cut off, and
+	// bounds what of theirs runs in the application in slowFor.
+	mostInAll int64
 }
 
 var attacks = []attack{
@@ -97,9 +102,21 @@ var attacks = []attack{
 	},
 	{
 		name: "rapid reset", serve: true, gateway: true, flood: true,
-		bounds:     bounds{server: server.Config{MaxExchangesPerConn: 10}, handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)}},
+		bounds: bounds{
+			server:  server.Config{MaxExchangesPerConn: 10, MaxResetsPerConn: 50},
+			handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)},
+		},
 		mostServed: 10, mostRequests: 110, // streams have some slack
 		strike: rapidReset,
+	},
+	{
+		name: "rapid reset in a session", serve: true, flood: true,
+		bounds: bounds{
+			server:  server.Config{ResetRatePerPeer: 1},
+			handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)},
+		},
+		mostServed: 10, mostInAll: 50,
+		strike: rapidResetInSession,
 	},
 	{name: "CONTINUATION flood", serve: true, gateway: true, flood: true, strike: continuationFlood},
 	{name: "PING flood", serve: true, gateway: true, flood: true, strike: pingFlood},
@@ -292,6 +309,48 @@ func withoutCredit(ctx context.Context, f *front, path string) error {
 
 // unreadSession asks for much in a session, and never receives.
 func unreadSession(ctx context.Context, f *front) error {
+	const exchanges = 10
+	return inSession(ctx, f, func(ctx context.Context, stream *sessionStream) error {
+		var message culvertv1.SessionRequest
+		for id := range uint64(exchanges) {
+			message.Frames = append(message.Frames, openFrame(2*id+1, "/endless"))
+		}
+		if err := stream.Send(&message); err != nil {
+			return err
+		}
+		return f.untilAppEnds(&peer{ctx: ctx}, exchanges)
+	})
+}
+
+// rapidResetInSession opens exchanges of a session and takes them back, each in a
+// message of its own.
+func rapidResetInSession(ctx context.Context, f *front) error {
+	return inSession(ctx, f, func(ctx context.Context, stream *sessionStream) error {
+		var drained sync.WaitGroup
+		defer drained.Wait()
+		defer func() { _ = stream.CloseResponse() }()
+		drained.Go(func() {
+			for {
+				if _, err := stream.Receive(); err != nil {
+					return
+				}
+			}
+		})
+		var err error
+		for id := uint64(1); err == nil; id += 2 {
+			reset := &culvertv1.ClientFrame{Exchange: id, Reset_: &culvertv1.Reset{}}
+			for _, frame := range []*culvertv1.ClientFrame{openFrame(id, "/busy"), reset} {
+				err = errors.Join(err, stream.Send(&culvertv1.SessionRequest{Frames: []*culvertv1.ClientFrame{frame}}))
+			}
+		}
+		return err
+	})
+}
+
+type sessionStream = connect.BidiStreamForClient[culvertv1.SessionRequest, culvertv1.SessionResponse]
+
+// inSession begins a session and says hello in it.
+func inSession(ctx context.Context, f *front, strike func(context.Context, *sessionStream) error) error {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
@@ -304,19 +363,20 @@ func unreadSession(ctx context.Context, f *front) error {
 		_ = stream.CloseRequest()
 		_ = stream.CloseResponse()
 	})()
-	frames := []*culvertv1.ClientFrame{{
+	err := stream.Send(&culvertv1.SessionRequest{Frames: []*culvertv1.ClientFrame{{
 		Hello: &culvertv1.Hello{Version: 1, Window: 1 << 30, MaxHeadBytes: 1 << 20, MaxFields: 1000},
-	}}
-	const exchanges = 10
-	for id := range uint64(exchanges) {
-		frames = append(frames, &culvertv1.ClientFrame{Exchange: 2*id + 1, Part: &culvertv1.RequestFrame{
-			Head: &culvertv1.RequestHead{Path: "/endless"}, End: true,
-		}})
-	}
-	if err := stream.Send(&culvertv1.SessionRequest{Frames: frames}); err != nil {
+	}}})
+	if err != nil {
 		return err
 	}
-	return f.untilAppEnds(&peer{ctx: ctx}, exchanges)
+	return strike(ctx, stream)
+}
+
+// openFrame opens an exchange of a session.
+func openFrame(id uint64, path string) *culvertv1.ClientFrame {
+	return &culvertv1.ClientFrame{Exchange: id, Part: &culvertv1.RequestFrame{
+		Head: &culvertv1.RequestHead{Path: path}, End: true,
+	}}
 }
 
 // rapidReset opens streams and takes them back at once [CVE-2023-44487].

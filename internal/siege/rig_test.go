@@ -158,6 +158,7 @@ const largeBody = 16 << 20
 type app struct {
 	begun atomic.Int64 // of /endless and /unread
 	ended atomic.Int64 // of /endless
+	busy  atomic.Int64 // of /busy
 }
 
 // ServeHTTP implements http.Handler.
@@ -180,6 +181,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/small":
 		_, _ = io.WriteString(w, "small")
 	case "/busy":
+		a.busy.Add(1)
 		<-time.After(time.Millisecond)
 	default:
 		_, _ = io.Copy(w, r.Body)
@@ -188,7 +190,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // without are the bounds when there are none.
 var without = bounds{
-	server:  server.Config{HeaderTimeout: time.Hour, StallTimeout: -1, PingInterval: -1, ConnIdleTimeout: -1, MaxResetsPerConn: -1},
+	server:  server.Config{HeaderTimeout: time.Hour, StallTimeout: -1, PingInterval: -1, ConnIdleTimeout: -1, MaxResetsPerConn: -1, ResetRatePerPeer: -1},
 	handler: []culvert.HandlerOption{culvert.WithHeadTimeout(0), culvert.WithIdleTimeout(0), culvert.WithStallTimeout(0)},
 	gateway: []culvert.GatewayOption{culvert.WithGatewayIdleTimeout(0), culvert.WithGatewayStallTimeout(0)},
 }

@@ -16,6 +16,8 @@ const (
 	flooders  = 2
 	// honestRequests are made meanwhile.
 	honestRequests = 20
+	// slowFor is for how long attackers are watched that are not cut off.
+	slowFor = time.Second
 	// heapCap bounds what all attackers together may cost in memory, in bytes. Of a
 	// flood net/http queues 10,000 answers, which is 5 MiB an attacker.
 	heapCap = attackers * 16 << 20
@@ -52,7 +54,16 @@ func testAttack(t *testing.T, attack *attack, f *front) {
 			t.Fatalf("another client: %v", err)
 		}
 	}
-	raid.wait(t, n)
+	if attack.mostInAll > 0 {
+		for end := time.Now().Add(slowFor); time.Now().Before(end); {
+			must(t, honest())
+		}
+		if all := f.app.busy.Load(); all == 0 || all > attack.mostInAll {
+			t.Errorf("%d of their requests ran, want some, and %d at most", all, attack.mostInAll)
+		}
+	} else {
+		raid.wait(t, n)
+	}
 	if grown := heap() - before; grown > heapCap {
 		t.Errorf("the heap has grown by %d bytes, want %d at most", grown, heapCap)
 	}
