@@ -238,7 +238,7 @@ func newBenchServer(b *testing.B, handler http.Handler) *benchServer {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(listener)
+		_ = server.Serve(culvert.Guard(server, listener))
 	}()
 	client := newRPCClient(true)
 	b.Cleanup(func() {

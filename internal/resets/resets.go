@@ -15,6 +15,9 @@ import (
 	"github.com/culvert-http/culvert/internal/peerrate"
 )
 
+// DefaultPerSecond is how many may come to nothing in a second, of one peer.
+const DefaultPerSecond = 100
+
 const (
 	// soon is how soon a request is taken back that counts. It is what Envoy calls
 	// premature.

@@ -33,8 +33,8 @@ const (
 	DefaultMaxConnsPerPeer = 5000
 	// DefaultMaxResetsPerConn is what Envoy has.
 	DefaultMaxResetsPerConn = 500
-	// DefaultResetRatePerPeer is a fifth of that.
-	DefaultResetRatePerPeer = 100
+	// DefaultResetRatePerPeer is that of requests that are taken back.
+	DefaultResetRatePerPeer = resets.DefaultPerSecond
 	// DefaultHeaderTimeout is how long a client may take to send the header section
 	// of a request on HTTP/1.1, the preface of HTTP/2, and the handshake of TLS.
 	DefaultHeaderTimeout = 10 * time.Second

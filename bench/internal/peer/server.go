@@ -14,7 +14,7 @@ import (
 // serveHTTP serves a handler as net/http does by default, on HTTP/1.1 and h2c,
 // and returns its address.
 func serveHTTP(handler http.Handler, closers *closers) (string, error) {
-	return serve(&http.Server{Handler: handler}, closers)
+	return serve(&http.Server{Handler: handler}, nil, closers)
 }
 
 // serveCulvert serves a handler behind the tunnel, on a server as the README has
@@ -25,10 +25,11 @@ func serveCulvert(inner http.Handler, closers *closers) (string, error) {
 	return serve(&http.Server{Handler: mux, HTTP2: &http.HTTP2Config{
 		MaxReceiveBufferPerStream:     culvert.DefaultStreamWindow,
 		MaxReceiveBufferPerConnection: culvert.DefaultConnWindow,
-	}}, closers)
+	}}, culvert.Guard, closers)
 }
 
-func serve(server *http.Server, closers *closers) (string, error) {
+// serve serves on a listener that guard has returned, if it is not nil.
+func serve(server *http.Server, guard func(*http.Server, net.Listener) net.Listener, closers *closers) (string, error) {
 	listener, err := listen()
 	if err != nil {
 		return "", err
@@ -37,6 +38,10 @@ func serve(server *http.Server, closers *closers) (string, error) {
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	server.ReadHeaderTimeout = time.Minute
+	address := listener.Addr().String()
+	if guard != nil {
+		listener = guard(server, listener)
+	}
 	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -47,7 +52,7 @@ func serve(server *http.Server, closers *closers) (string, error) {
 		}
 		return err
 	})
-	return listener.Addr().String(), nil
+	return address, nil
 }
 
 func listen() (net.Listener, error) {
