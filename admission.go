@@ -11,8 +11,9 @@ import (
 )
 
 // admission counts the exchanges that run, bounds them, has some wait for their
-// turn, and lets none in while the handler drains.
+// turn, and lets none in while the handler drains. It does the same with sessions.
 type admission struct {
+	what              string // it counts
 	most, mostPerConn int
 	wait              time.Duration // how long an exchange waits for a place
 
@@ -30,8 +31,9 @@ type waiter struct {
 	called chan *Error
 }
 
-func newAdmission(most, mostPerConn int, wait time.Duration) *admission {
+func newAdmission(what string, most, mostPerConn int, wait time.Duration) *admission {
 	return &admission{
+		what:        what,
 		most:        most,
 		mostPerConn: mostPerConn,
 		wait:        wait,
@@ -70,7 +72,7 @@ func (a *admission) enterOrQueue(conn string) (*list.Element, *Error) {
 	case a.draining:
 		return nil, &Error{Cause: culvertv1.Cause_CAUSE_DRAINING, NotStarted: true}
 	case conn != "" && a.perConn[conn] >= a.mostPerConn:
-		return nil, tooMany("%d exchanges at once are the most that a connection may have", a.mostPerConn)
+		return nil, tooMany("%d %s at once are the most that a connection may have", a.mostPerConn, a.what)
 	case full && (a.wait == 0 || a.waiting.Len() >= a.most): // no more wait than may run
 		return nil, a.tooMany()
 	}
@@ -102,11 +104,11 @@ func waiterAt(place *list.Element) *waiter {
 }
 
 func (a *admission) tooMany() *Error {
-	return tooMany("%d exchanges at once are the most that this server takes", a.most)
+	return tooMany("%d %s at once are the most that this server takes", a.most, a.what)
 }
 
-func tooMany(format string, most int) *Error {
-	return &Error{Cause: culvertv1.Cause_CAUSE_TOO_MANY_EXCHANGES, Err: fmt.Errorf(format, most), Public: true}
+func tooMany(format string, most int, what string) *Error {
+	return &Error{Cause: culvertv1.Cause_CAUSE_TOO_MANY_EXCHANGES, Err: fmt.Errorf(format, most, what), Public: true}
 }
 
 // shared reports whether more than one exchange runs.

@@ -19,6 +19,7 @@ import (
 type clientCall struct {
 	context.Context //nolint:containedctx // this is one
 	cancel          context.CancelFunc
+	sent            *httptrace.ClientTrace // about the request, which the RPC's is; nil if there are no such hooks
 
 	mu          sync.Mutex // guards what follows
 	interrupted bool
@@ -35,20 +36,20 @@ func newClientCall(ctx context.Context) *clientCall {
 
 // Value implements context.Context. Of the hooks that the caller has put into the
 // context, those about connections are left to what is below; those about the
-// exchange must not see the RPC that carries it.
+// exchange must not see the RPC that carries it, but for when it was sent.
 func (c *clientCall) Value(key any) any {
 	if key == (clientCallKey{}) {
 		return c
 	}
 	value := c.Context.Value(key)
 	if hooks, ok := value.(*httptrace.ClientTrace); ok && hooks != nil {
-		return connectionHooks(hooks)
+		return c.hooksBelow(hooks)
 	}
 	return value
 }
 
-func connectionHooks(hooks *httptrace.ClientTrace) *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
+func (c *clientCall) hooksBelow(hooks *httptrace.ClientTrace) *httptrace.ClientTrace {
+	below := &httptrace.ClientTrace{
 		GetConn:           hooks.GetConn,
 		GotConn:           hooks.GotConn,
 		PutIdleConn:       hooks.PutIdleConn,
@@ -59,6 +60,10 @@ func connectionHooks(hooks *httptrace.ClientTrace) *httptrace.ClientTrace {
 		TLSHandshakeStart: hooks.TLSHandshakeStart,
 		TLSHandshakeDone:  hooks.TLSHandshakeDone,
 	}
+	if c.sent != nil {
+		below.WroteHeaders, below.WroteRequest = c.sent.WroteHeaders, c.sent.WroteRequest
+	}
+	return below
 }
 
 // interrupt ends the RPC. It does not block, and may be called more than once.

@@ -3,6 +3,7 @@ package culvert
 import (
 	"context"
 	"io"
+	"net/http/httptrace"
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/api/culvert/v1/culvertv1connect"
@@ -70,10 +71,16 @@ func (s *plainStream) Receive(frame *culvertv1.ResponseFrame) error {
 // Release implements bridge.Releaser.
 func (s *plainStream) Release() { s.reader.Release() }
 
+// Trace implements bridge.TracedStream.
+func (s *plainStream) Trace(sent *httptrace.ClientTrace) { s.rpc.call.sent = sent }
+
 // Interrupt implements bridge.ClientStream.
 func (s *plainStream) Interrupt() {
 	s.rpc.call.interrupt()
 	_ = s.body.Close()
 }
 
-var _ bridge.Releaser = (*plainStream)(nil)
+var (
+	_ bridge.Releaser     = (*plainStream)(nil)
+	_ bridge.TracedStream = (*plainStream)(nil)
+)

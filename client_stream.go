@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,8 @@ type clientRPCs struct {
 	sessions *sessionPool
 	// The carriers of exchanges, by method.
 	bySession, byExchange, byUpload, byDownload, byCall bridge.Carrier
+	// recommended is bySession as long as that is what the server recommends.
+	recommended bridge.Carrier
 }
 
 // clientLink is a pool of connections and what sends RPCs over them.
@@ -46,7 +49,17 @@ func newClientRPCs(ctx context.Context, server *clientServer, config *transportC
 	r.link.Store(r.newLink())
 	r.bySession, r.byExchange, r.byUpload = r.sessions.carrier(), r.exchangeCarrier(), r.uploadCarrier()
 	r.byDownload, r.byCall = r.downloadCarrier(), r.callCarrier()
+	r.recommended = r.bySession
+	r.recommended.Again = r.byAdvice
 	return r
+}
+
+// byAdvice is the carrier that the server recommends for what streams both ways.
+func (r *clientRPCs) byAdvice() bridge.Carrier {
+	if r.sessions.recommended() {
+		return r.recommended
+	}
+	return r.byExchange
 }
 
 func (r *clientRPCs) newLink() *clientLink {
@@ -178,6 +191,9 @@ func (s *clientConnStream) receive(message any) error {
 	}
 }
 
+// Trace implements bridge.TracedStream.
+func (s *clientConnStream) Trace(sent *httptrace.ClientTrace) { s.call.sent = sent }
+
 // Interrupt implements bridge.ClientStream.
 func (s *clientConnStream) Interrupt() {
 	s.call.interrupt()
@@ -293,6 +309,9 @@ func (s *callStream) Receive(frame *culvertv1.ResponseFrame) error {
 	s.response = nil
 	return nil
 }
+
+// Trace implements bridge.TracedStream.
+func (s *callStream) Trace(sent *httptrace.ClientTrace) { s.call.sent = sent }
 
 // Interrupt implements bridge.ClientStream.
 func (s *callStream) Interrupt() { s.call.interrupt() }

@@ -43,7 +43,7 @@ func NewGateway(rt http.RoundTripper, opts ...GatewayOption) *Gateway {
 		transport: rt,
 		config:    config,
 		via:       newGatewayVia(),
-		admission: newAdmission(config.maxRequests, config.maxRequests, config.maxWait),
+		admission: newAdmission("exchanges", config.maxRequests, config.maxRequests, config.maxWait),
 		rates:     newPeerRates(config.ratePerClient, config.burstPerClient),
 		stalls:    stalls{timeout: config.stallTimeout},
 

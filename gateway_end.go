@@ -101,8 +101,12 @@ func (x *gatewayExchange) cut() {
 // resetConn closes a connection in a way that its peer sees as an error: without
 // TLS's close_notify, and with TCP's RST.
 func resetConn(conn net.Conn) {
-	if layer, ok := conn.(interface{ NetConn() net.Conn }); ok { // tls.Conn
-		conn = layer.NetConn()
+	for {
+		layer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = layer.NetConn() // tls.Conn, and what is around it
 	}
 	if tcp, ok := conn.(interface{ SetLinger(int) error }); ok { // TCPConn, or around one
 		_ = tcp.SetLinger(0)

@@ -51,10 +51,12 @@ type Handler struct {
 	bridge    *bridge.Server
 	methods   map[string]http.Handler // by the RPC's path
 	errors    *connect.ErrorWriter
-	admission *admission
+	admission *admission // of exchanges
 	rates     *peerRates
 	stalls    stalls
 	sessions  sessions
+	// sessionAdmission is that of sessions, which take no place among the exchanges.
+	sessionAdmission *admission
 	// trustedNames are those of WithTrustedNames.
 	trustedNames peername.List
 }
@@ -93,10 +95,12 @@ func NewHandler(inner http.Handler, opts ...HandlerOption) (pattern string, hand
 			Upgrades:    config.upgrades,
 			Logger:      config.logger,
 		},
-		admission:    newAdmission(config.maxExchanges, config.maxExchangesPerConn, config.maxWait),
+		admission:    newAdmission("exchanges", config.maxExchanges, config.maxExchangesPerConn, config.maxWait),
 		rates:        newPeerRates(config.ratePerPeer, config.burstPerPeer),
 		stalls:       stalls{timeout: config.stallTimeout},
 		trustedNames: compileNames("WithTrustedNames", config.trustedNames),
+
+		sessionAdmission: newAdmission("sessions", config.maxSessions, config.maxExchangesPerConn, 0),
 	}
 	options := h.connectOptions()
 	_, methods := culvertv1connect.NewHTTPServiceHandler(service{}, options...)
@@ -203,7 +207,7 @@ func (h *Handler) serve(w http.ResponseWriter, memory *rpcMemory, r *http.Reques
 		h.answer(w, r, call.refuse(err))
 		return
 	}
-	defer h.admission.leave(connOfCall(r, call.peer.Method))
+	defer h.admissionOf(call.peer.Method).leave(connOf(r))
 	h.receive(call, method)
 }
 
@@ -223,27 +227,27 @@ func (h *Handler) admit(r *http.Request, method string) *Error {
 			Public: true,
 		}
 	}
-	return h.enter(r.Context(), r, connOfCall(r, method))
+	return h.enter(r.Context(), h.admissionOf(method), r, connOf(r))
 }
 
-// enter admits an exchange of a request, which counts for a connection and must
-// leave again, or says why not.
-func (h *Handler) enter(ctx context.Context, r *http.Request, conn string) *Error {
+// enter admits an exchange of a request, or its session, which counts for a
+// connection and must leave again, or says why not.
+func (h *Handler) enter(ctx context.Context, admission *admission, r *http.Request, conn string) *Error {
 	if h.rates != nil {
 		if err := h.rates.take(peerKey(r, r.RemoteAddr)); err != nil {
 			return err
 		}
 	}
-	return h.admission.enter(ctx, conn)
+	return admission.enter(ctx, conn)
 }
 
-// connOfCall names the connection that a call counts for. A session counts by its
-// exchanges.
-func connOfCall(r *http.Request, method string) string {
+// admissionOf returns what a call has to pass. A session that carries nothing takes
+// no place from what runs.
+func (h *Handler) admissionOf(method string) *admission {
 	if method == "Session" {
-		return ""
+		return h.sessionAdmission
 	}
-	return connOf(r)
+	return h.admission
 }
 
 // answer ends a call before connect sees it, in the client's protocol.
@@ -313,5 +317,8 @@ func connOf(r *http.Request) string {
 // sessions too, but loses requests whose bodies cannot be sent twice.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.sessions.drain()
-	return h.admission.drain(ctx)
+	if err := h.admission.drain(ctx); err != nil {
+		return err
+	}
+	return h.sessionAdmission.drain(ctx)
 }

@@ -36,6 +36,7 @@ type handlerConfig struct {
 	maxDuration         time.Duration
 	sessionMode         SessionMode
 	sessionAge          time.Duration
+	maxSessions         int
 	maxSessionBytes     int
 	upgrades            []string
 	trusted             []netip.Prefix
@@ -58,6 +59,7 @@ const (
 	DefaultIdleTimeout         = 5 * time.Minute
 	DefaultStallTimeout        = 5 * time.Minute
 	DefaultSessionAge          = 5 * time.Minute
+	DefaultMaxSessions         = 10_000
 	DefaultCredentialGrace     = 10 * time.Second
 )
 
@@ -72,6 +74,7 @@ func newHandlerConfig(opts []HandlerOption) *handlerConfig {
 		idleTimeout:         DefaultIdleTimeout,
 		stallTimeout:        DefaultStallTimeout,
 		sessionAge:          DefaultSessionAge,
+		maxSessions:         DefaultMaxSessions,
 		maxSessionBytes:     DefaultMaxSessionBytes,
 		credentialGrace:     DefaultCredentialGrace,
 		upgrades:            []string{"websocket"},
@@ -96,6 +99,7 @@ func (c *handlerConfig) validate() {
 		{"WithMaxBodyBytes", c.maxBodyBytes},
 		{"WithMaxExchanges", c.maxExchanges},
 		{"WithMaxExchangesPerConn", c.maxExchangesPerConn},
+		{"WithMaxSessions", c.maxSessions},
 		{"WithMaxSessionBytes", c.maxSessionBytes},
 	} {
 		if bound.value <= 0 {
@@ -144,16 +148,18 @@ func WithMaxBodyBytes(n int) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) { c.maxBodyBytes = n })
 }
 
-// WithMaxExchanges bounds the number of exchanges that run at the same time. One
-// more is refused, or waits for [WithMaxWait]. The default is [DefaultMaxExchanges]. n must be positive.
+// WithMaxExchanges bounds the number of exchanges that run at the same time, those of
+// sessions too. One more is refused, or waits for [WithMaxWait]. The default is
+// [DefaultMaxExchanges]. n must be positive. Sessions are bounded by [WithMaxSessions].
 func WithMaxExchanges(n int) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) { c.maxExchanges = n })
 }
 
 // WithMaxExchangesPerConn bounds the number of exchanges that run at the same
 // time for one RPC connection. The default is [DefaultMaxExchangesPerConn]. n
-// must be positive. Connections are told apart by their remote address; those of
-// a unix socket are not told apart, and not bounded by this.
+// must be positive. It bounds the sessions of a connection too, each for itself.
+// Connections are told apart by their remote address; those of a unix socket are not
+// told apart, and not bounded by this.
 func WithMaxExchangesPerConn(n int) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) { c.maxExchangesPerConn = n })
 }
@@ -293,4 +299,12 @@ func WithSessions(mode SessionMode) HandlerOption {
 // fifth. The default is [DefaultSessionAge]; 0 means never.
 func WithSessionAge(d time.Duration) HandlerOption {
 	return handlerOptionFunc(func(c *handlerConfig) { c.sessionAge = d })
+}
+
+// WithMaxSessions bounds the number of sessions that are open at the same time,
+// whether exchanges run in them or not. One more is refused, and clients that may
+// choose send each exchange in an RPC of its own. The default is [DefaultMaxSessions].
+// n must be positive. A session without exchanges costs the server some 50 KiB.
+func WithMaxSessions(n int) HandlerOption {
+	return handlerOptionFunc(func(c *handlerConfig) { c.maxSessions = n })
 }

@@ -55,7 +55,7 @@ func TestPeerRates(t *testing.T) {
 // Those that wait when the handler drains are not started, and nothing of them is
 // left behind.
 func TestDrainRefusesThoseThatWait(t *testing.T) {
-	a := newAdmission(1, 10, time.Hour)
+	a := newAdmission("exchanges", 1, 10, time.Hour)
 	if err := a.enter(t.Context(), "conn"); err != nil {
 		t.Fatal(err)
 	}

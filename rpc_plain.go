@@ -19,21 +19,15 @@ import (
 )
 
 // plainTimeout returns the timeout of an Exchange that connect is not needed for,
-// 0 if it has none: in gRPC, in protobuf, neither compressed nor seen by an
-// interceptor. It takes the way around connect, which has memory, maps and copies
-// for every call. What is not as usual connect makes sense of.
+// 0 if it has none: plain, and in gRPC. It takes the way around connect, which has
+// memory, maps and copies for every call. What is not as usual connect makes sense of.
 func (c *rpc) plainTimeout() (timeout time.Duration, plain bool) {
 	r := c.request
-	switch {
-	case c.peer.Method != "Exchange" || r.Method != http.MethodPost || r.ProtoMajor < 2:
-		return 0, false
-	case len(c.handler.config.connectOptions) > 0 || c.body.compressed:
+	if c.peer.Method != "Exchange" || r.Method != http.MethodPost || r.ProtoMajor < 2 || !isPlain(c) {
 		return 0, false
 	}
-	switch contentType := r.Header["Content-Type"]; {
-	case len(contentType) != 1:
-		return 0, false
-	case contentType[0] != "application/grpc" && contentType[0] != "application/grpc+proto":
+	types := r.Header["Content-Type"]
+	if len(types) != 1 || strings.TrimSuffix(types[0], "+proto") != "application/grpc" {
 		return 0, false
 	}
 	if values := r.Header["Grpc-Timeout"]; len(values) > 0 {

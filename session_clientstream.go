@@ -140,6 +140,9 @@ func (s *sessionClientStream) Receive(frame *culvertv1.ResponseFrame) error {
 		return io.EOF
 	}
 	if err != nil {
+		if s.session.refusal() != nil {
+			s.pool.forget()
+		}
 		return clientSessionError(s.session, err)
 	}
 	if err := s.reader.Response(part, frame); err != nil {

@@ -195,7 +195,7 @@ func (s *servedSession) serve(x *session.Exchange) {
 	call, stream := &served.call, &served.stream
 	defer s.contain(x)
 	defer call.observe()
-	if err := h.enter(s.ctx, s.call.request, s.conn); err != nil {
+	if err := h.enter(s.ctx, h.admission, s.call.request, s.conn); err != nil {
 		call.result = bridge.Result{Err: err}
 		x.Reset(err.Cause, true, toRPC(err).Message())
 		x.Close(err.Cause)

@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/culvert-http/culvert"
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
+	"github.com/culvert-http/culvert/api/culvert/v1/culvertv1connect"
 )
 
 // A session is no exchange, and one that ends is no failure.
@@ -137,6 +141,53 @@ func TestSessionEndsWithTheCauseOfABadMessage(t *testing.T) {
 					t.Errorf("%s: %s", w, got)
 				}
 			}
+		})
+	}
+}
+
+// Sessions that carry nothing take no place among the exchanges, and have bounds of
+// their own.
+func TestTooManySessionsAreRefused(t *testing.T) {
+	const most = 3
+	for name, opts := range map[string][]culvert.HandlerOption{
+		"in all":          {culvert.WithMaxSessions(most), culvert.WithMaxExchanges(1)},
+		"of a connection": {culvert.WithMaxExchangesPerConn(most), culvert.WithMaxExchanges(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tunnel := newTunnel(t, http.NotFoundHandler(), opts...)
+			client := culvertv1connect.NewHTTPServiceClient(tunnel.h2, tunnel.url, connect.WithGRPC())
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			call := func() {
+				t.Helper()
+				if _, err := client.Call(ctx, connect.NewRequest(&culvertv1.HTTPRequest{Path: "/"})); err != nil {
+					t.Error(err)
+				}
+			}
+			call() // so that there is one connection
+			open := func() error {
+				stream := client.Session(ctx)
+				t.Cleanup(func() {
+					_ = stream.CloseRequest()
+					_ = stream.CloseResponse()
+				})
+				hello := &culvertv1.ClientFrame{Hello: &culvertv1.Hello{Version: 1, Window: 256 << 10}}
+				err := stream.Send(&culvertv1.SessionRequest{Frames: []*culvertv1.ClientFrame{hello}})
+				if err == nil || errors.Is(err, io.EOF) { // Receive says more
+					_, err = stream.Receive()
+				}
+				return err
+			}
+			for range most {
+				if err := open(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			call()
+			if err := open(); connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), "3 sessions at once") {
+				t.Errorf("one more ended with %v", err)
+			}
+			call()
 		})
 	}
 }

@@ -290,3 +290,63 @@ func TestServerShutdownEndsIdleSessions(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 }
+
+// TestTestServerClosesTheSessionsOfItsClient has an httptest.Server close that waits
+// for every request, and a session is one. It asks the transport of its client to
+// close what is idle.
+func TestTestServerClosesTheSessionsOfItsClient(t *testing.T) {
+	for _, method := range []culvert.Method{culvert.MethodSession, culvert.MethodAuto} {
+		t.Run(method.String(), func(t *testing.T) {
+			_, handler := culvert.NewHandler(http.NotFoundHandler())
+			server := serveRig(t, handler, true)
+			transport := newRigTransport(t, server.URL, culvert.WithMethod(method))
+			server.Client().Transport = transport
+			for range 10 { // auto has a session after some
+				resp, err := server.Client().Do(newRigRequest(t, http.MethodGet, "/", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				readBody(t, resp)
+			}
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				server.Close()
+			}()
+			select {
+			case <-closed:
+			case <-time.After(patience):
+				t.Error("the server waits for a session that nothing runs in")
+			}
+		})
+	}
+}
+
+// TestAutoLeavesSessionsThatAreRefused has a server take no more sessions that did
+// before: it may have too many.
+func TestAutoLeavesSessionsThatAreRefused(t *testing.T) {
+	_, before := culvert.NewHandler(tellMethod)
+	_, after := culvert.NewHandler(tellMethod, culvert.WithSessions(culvert.SessionsOff))
+	var current atomic.Pointer[culvert.Handler]
+	current.Store(before)
+	r := &rig{server: serveRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		current.Load().ServeHTTP(w, r)
+	}), true)}
+	r.transport = newRigTransport(t, r.server.URL)
+	for deadline := time.Now().Add(patience); readBody(t, r.get(t, "/")) != "Session"; {
+		if time.Now().After(deadline) {
+			t.Fatal("there is no session")
+		}
+	}
+	current.Store(after)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := before.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if got := readBody(t, r.do(t, newRigRequest(t, http.MethodPost, "/", opaque{strings.NewReader("hello")}))); got != "Exchange" {
+			t.Errorf("method %q", got)
+		}
+	}
+}

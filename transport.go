@@ -28,6 +28,13 @@ var ErrTransportClosed = errors.New("culvert: transport is closed")
 // context.DeadlineExceeded as errors.Is has it; of a response that was cut short
 // it is an [io.ErrUnexpectedEOF].
 //
+// The hooks of an [httptrace.ClientTrace] are told of the request and its response,
+// not of the RPC that carries them: WroteHeaderField of Host and of each field of the
+// head, as in HTTP/1.1. Those about connections, GetConn to TLSHandshakeDone, are
+// told of the connection that the RPC takes. A session has its connection before
+// there is a request, so with [MethodSession] they are not called. Wait100Continue is
+// called by it and [MethodExchange]: with other methods no body waits.
+//
 // A response with status 101 has a body that implements [io.ReadWriteCloser]
 // and CloseWrite() error, and outlives the request's context.
 type Transport struct {
@@ -158,11 +165,8 @@ func (t *Transport) checkMethod(request *bridge.ClientRequest, rpcs *clientRPCs)
 // allows that. If not, one direction is as good as the other, but for the size of
 // the request.
 func chooseByServer(request *bridge.ClientRequest, rpcs *clientRPCs) (bridge.Carrier, error) {
-	switch {
-	case rpcs.http2 && rpcs.sessions.recommended():
-		return rpcs.bySession, nil
-	case rpcs.http2:
-		return rpcs.byExchange, nil
+	if rpcs.http2 {
+		return rpcs.byAdvice(), nil
 	}
 	whole, err := request.Buffer(maxAutoDownload)
 	if whole {
@@ -187,7 +191,14 @@ func (t *Transport) bufferWhole(request *bridge.ClientRequest) error {
 	return nil
 }
 
-// CloseIdleConnections closes the connections that carry nothing at the moment.
+// CloseIdleConnections closes the connections that carry nothing at the moment, and
+// ends the sessions that do not.
+//
+// To a server a session is a request that has not ended. An
+// [net/http/httptest.Server] waits for it in Close, unless the transport is closed
+// first, or is that of its client, whose idle connections it has closed:
+//
+//	server.Client().Transport = transport
 func (t *Transport) CloseIdleConnections() { t.server.closeIdle() }
 
 // Close ends all exchanges and closes all connections. Every later exchange

@@ -100,6 +100,7 @@ func (b *boundFlags) handlerOptions() []culvert.HandlerOption {
 		culvert.WithStallTimeout(b.duration("stall-timeout")),
 		culvert.WithMaxDuration(b.duration("max-duration")),
 		culvert.WithSessionAge(b.duration("session-age")),
+		culvert.WithMaxSessions(b.count("max-sessions")),
 		culvert.WithMaxSessionBytes(b.count("max-session-bytes")),
 	}
 }

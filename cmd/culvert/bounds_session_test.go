@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/culvert-http/culvert"
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/api/culvert/v1/culvertv1connect"
 )
@@ -74,13 +75,32 @@ func (f *flood) run() error {
 	}
 }
 
+// Clients that have sessions do not keep others out, who do without.
+func testMaxSessions(t *testing.T) {
+	addr := startBoundServe(t, newBoundApp(), "--max-sessions=1")
+	rt := newBoundTransport(t, addr, culvert.WithMethod(culvert.MethodSession))
+	get(t, rt, addr, "/").wantOK(t)
+	get(t, newBoundTransport(t, addr, culvert.WithMethod(culvert.MethodSession)), addr, "/").
+		wantCause(t, culvertv1.Cause_CAUSE_TOO_MANY_EXCHANGES)
+	auto := newBoundTransport(t, addr)
+	for range 10 {
+		get(t, auto, addr, "/").wantOK(t)
+	}
+	get(t, rt, addr, "/").wantOK(t)
+	must(t, rt.Close())
+	until(t, "room for another", func() bool {
+		rt := newBoundTransport(t, addr, culvert.WithMethod(culvert.MethodSession))
+		return get(t, rt, addr, "/").err == nil
+	})
+}
+
 // Exchanges that wait for their turn to run are not read.
 func testMaxSessionBytes(t *testing.T) {
 	const running, waiting, most = 60, 60, 12 << 20
 	app := newBoundApp()
 	defer app.letGo()
 	addr := startBoundServe(t, app,
-		"--max-session-bytes=12MiB", "--max-exchanges="+strconv.Itoa(running+1), "--max-wait=1h")
+		"--max-session-bytes=12MiB", "--max-exchanges="+strconv.Itoa(running), "--max-wait=1h")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	stream := newConnectClient(addr, connect.WithGRPC()).Session(ctx)

@@ -24,6 +24,7 @@ var boundTests = map[string]func(*testing.T){
 	"serve/stall-timeout":          testStallTimeout,
 	"serve/max-duration":           testMaxDuration,
 	"serve/session-age":            testSessionAge,
+	"serve/max-sessions":           testMaxSessions,
 	"serve/max-session-bytes":      testMaxSessionBytes,
 
 	"serve/max-conns":           func(t *testing.T) { testMaxConns(t, startBoundServe) },

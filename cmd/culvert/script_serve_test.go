@@ -193,8 +193,8 @@ func scriptTry(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func scriptHold(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: hold PATH")
+	if len(args) != 1 && len(args) != 2 {
+		ts.Fatalf("usage: hold PATH [FILE]")
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
@@ -205,9 +205,11 @@ func scriptHold(ts *testscript.TestScript, _ bool, args []string) {
 		transport.CloseIdleConnections()
 	})
 	client := culvertv1connect.NewHTTPServiceClient(&http.Client{Transport: transport}, "http://"+ts.Getenv("ADDR"))
-	stream, err := client.Download(ctx, connect.NewRequest(&culvertv1.RequestFrame{
-		Head: &culvertv1.RequestHead{Path: args[0]},
-	}))
+	request := connect.NewRequest(&culvertv1.RequestFrame{Head: &culvertv1.RequestHead{Path: args[0]}})
+	if len(args) == 2 {
+		request.Header().Set("Authorization", "Bearer "+strings.TrimSpace(ts.ReadFile(args[1])))
+	}
+	stream, err := client.Download(ctx, request)
 	ts.Check(err)
 	if !stream.Receive() {
 		ts.Fatalf("hold %s: %v", args[0], stream.Err())

@@ -28,7 +28,8 @@ import (
 //	                   line on stderr, that matches RE
 //	logged RE          wait until it has written a line that matches RE
 //	try N              run the Nth of the commands that it printed
-//	hold PATH          have it stream a response, and go on when it has begun
+//	hold PATH [FILE]   have it stream a response, and go on when it has begun; the
+//	                   token is in FILE
 //	held               wait for the end of that response, which must be cut off
 //	signal NAME        send TERM or INT to the server
 //	stopped            wait for its end, which must be with status 0; its stderr
@@ -42,7 +43,9 @@ import (
 //	                   The certificate of https is in $WORK/upstream.crt
 //	upstream stop      stop it
 //	upstream start     start it again where it was
-//	upstream sick      have it answer /healthz with 500
+//	upstream sick      have it answer /healthz with 500; shaky: each time but one,
+//	                   well: no more
+//	upstream probed N  wait until it was asked for that N times more
 //	keypair NAME       write a certificate for the loopback to $WORK/tls.crt, and
 //	                   its key to $WORK/tls.key
 //	authority NAME     make an authority, whose certificate is in $WORK/NAME.pem

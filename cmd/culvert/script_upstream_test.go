@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,15 +23,22 @@ type upstreamKey struct{}
 type scriptUpstream struct {
 	network, address string
 	tls              *tls.Config
-	sick             atomic.Bool
+	sick, shaky      atomic.Bool
+	probes           atomic.Int64
 	server           *http.Server
 }
 
 func scriptUpstreamCommand(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: upstream KIND|stop|start|sick")
+	if len(args) == 2 && args[0] == "probed" {
+		count, err := strconv.ParseInt(args[1], 10, 64)
+		ts.Check(err)
+		upstreamOf(ts).awaitProbes(ts, count)
+		return
 	}
-	u, _ := ts.Value(upstreamKey{}).(*scriptUpstream)
+	if len(args) != 1 {
+		ts.Fatalf("usage: upstream KIND|stop|start|sick|shaky|well|probed N")
+	}
+	u := upstreamOf(ts)
 	switch kind := args[0]; kind {
 	case "stop":
 		ts.Check(u.server.Close())
@@ -38,6 +46,12 @@ func scriptUpstreamCommand(ts *testscript.TestScript, _ bool, args []string) {
 		u.start(ts)
 	case "sick":
 		u.sick.Store(true)
+	case "shaky":
+		u.sick.Store(false)
+		u.shaky.Store(true)
+	case "well":
+		u.sick.Store(false)
+		u.shaky.Store(false)
 	case "unix", "unix+h2c":
 		u.network, u.address, u.tls = "unix", ts.MkAbs("app.sock"), nil
 		u.start(ts)
@@ -51,6 +65,25 @@ func scriptUpstreamCommand(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv("TARGET", kind+"://"+u.address)
 	default:
 		ts.Fatalf("upstream %s: unknown", kind)
+	}
+}
+
+func upstreamOf(ts *testscript.TestScript) *scriptUpstream {
+	return ts.Value(upstreamKey{}).(*scriptUpstream)
+}
+
+// awaitProbes waits until /healthz was asked for so often more.
+func (u *scriptUpstream) awaitProbes(ts *testscript.TestScript, count int64) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for until := u.probes.Load() + count; u.probes.Load() < until; {
+		select {
+		case <-ticker.C:
+		case <-late.C:
+			ts.Fatalf("the upstream is not asked how it is")
+		}
 	}
 }
 
@@ -81,7 +114,7 @@ func (u *scriptUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/hang":
 		<-r.Context().Done()
-	case r.URL.Path == "/healthz" && u.sick.Load():
+	case r.URL.Path == "/healthz" && (u.probes.Add(1)%2 == 1 && u.shaky.Load() || u.sick.Load()):
 		http.Error(w, "sick", http.StatusInternalServerError)
 	case r.URL.Path == "/forwarded":
 		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Client-Cert"} {

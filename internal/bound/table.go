@@ -101,6 +101,12 @@ var serveRows = []Row{
 		Excess: "the session drains: its exchanges finish, new ones go to another",
 	},
 	{
+		Command: "serve", Flag: "max-sessions", Unit: Count, Default: culvert.DefaultMaxSessions,
+		What:   "Bound of the sessions that are open at once, whether exchanges run in them or not",
+		Option: "culvert.WithMaxSessions",
+		Excess: "`TOO_MANY_EXCHANGES`; clients that may choose use `Exchange`",
+	},
+	{
 		Command: "serve", Flag: "max-session-bytes", Unit: Bytes, Default: culvert.DefaultMaxSessionBytes,
 		What:   "Bound of what a session keeps of requests that the application has not read, and one frame more; at least 8MiB",
 		Option: "culvert.WithMaxSessionBytes",

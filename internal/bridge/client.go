@@ -42,6 +42,9 @@ type Carrier struct {
 	// Multiplexed says that the exchange is one of a session, which sees to it that
 	// nothing follows an end.
 	Multiplexed bool
+	// Again returns the carrier of the next try, which is no less Duplex, and Whole
+	// only if this one is. It is nil for the same one.
+	Again func() Carrier
 }
 
 // Inbound is what a gateway knows of the request that it passes on, beyond what

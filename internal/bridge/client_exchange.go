@@ -49,8 +49,8 @@ type clientExchange struct {
 // roundTrip tries to get a response until there is one, or an error after which
 // it is not safe or of no use to send the request again.
 func (x *clientExchange) roundTrip() (*http.Response, error) {
-	x.trace = traceOf(x.ctx)
 	request := x.request
+	x.trace = traceOf(x.ctx, &request.head)
 	if !request.Whole() || len(request.body.read) > MaxData && !x.carrier.Whole {
 		x.sender = newClientSender(x, &request.body)
 		request.head.NotifyAccepted = x.carrier.Duplex
@@ -71,6 +71,9 @@ func (x *clientExchange) roundTrip() (*http.Response, error) {
 			return nil, err
 		}
 		x.backOff(try)
+		if again := x.carrier.Again; again != nil {
+			x.carrier = again()
+		}
 	}
 }
 
@@ -140,19 +143,22 @@ func (x *clientExchange) send(stream ClientStream) error {
 		if err := x.sender.begin(stream, &x.request.head); err != nil {
 			return err
 		}
-		x.trace.wroteHeaders()
 		if !x.sender.running {
 			x.sender.running = true
 			go x.sender.run()
 		}
 		return nil
 	}
+	end := x.request.frame.GetEnd()
+	traced := end && x.trace.delegate(stream)
 	if err := stream.Send(&x.request.frame); err != nil {
 		return err
 	}
-	x.trace.wroteHeaders()
-	x.trace.wroteRequest()
-	if x.request.frame.GetEnd() {
+	if !traced {
+		x.trace.wroteHeaders()
+		x.trace.wroteRequest(nil)
+	}
+	if end {
 		return stream.CloseSend()
 	}
 	return nil
@@ -293,6 +299,16 @@ func (x *clientExchange) abort(err *Error) *Error {
 		sender.stop()
 	}
 	return failure
+}
+
+// reasonOr returns why this end has given up, or err if it has not.
+func (x *clientExchange) reasonOr(err error) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.failure != nil {
+		return x.failure
+	}
+	return err
 }
 
 // explain returns the reason of an error that the stream gave: if this end has

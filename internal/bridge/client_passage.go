@@ -79,7 +79,7 @@ func (r *ClientRequest) fillPassage(passage *Passage) error {
 	r.fields.valid = true
 	r.fields.addHeader(requestHead, header, func(name string) bool {
 		name = textproto.CanonicalMIMEHeaderKey(name)
-		return r.staysBehind(name) || r.passer.Drops(name)
+		return staysBehind(name) || r.passer.Drops(name)
 	})
 	if r.saysZero() {
 		r.fields.addValid("Content-Length", "0")

@@ -196,7 +196,7 @@ func (r *ClientRequest) fillTarget(target string) {
 		head.Method = http.MethodGet
 	}
 	head.HttpVersion = r.inbound.Version
-	if r.inbound.Version == culvertv1.HTTPVersion_HTTP_VERSION_UNSPECIFIED {
+	if !r.received() {
 		head.HttpVersion = culvertv1.HTTPVersion_HTTP_VERSION_1_1
 	}
 	head.ClientAddress = r.inbound.ClientAddress
@@ -268,7 +268,12 @@ func (r *ClientRequest) addFields() {
 	list := newFieldList(len(req.Header) + 2)
 	r.fields = list
 	list.valid = true // see checkRequest
-	list.addHeader(requestHead, req.Header, func(name string) bool { return r.staysBehind(textproto.CanonicalMIMEHeaderKey(name)) })
+	list.addHeader(requestHead, req.Header, func(name string) bool {
+		return name == "User-Agent" && !r.received() || staysBehind(textproto.CanonicalMIMEHeaderKey(name))
+	})
+	if agent := req.Header.Get("User-Agent"); agent != "" && !r.received() {
+		list.addValid("User-Agent", agent) // the first, as with net/http, and none that is empty
+	}
 	if length := r.body.length; length > 0 || length == 0 && r.saysZero() {
 		list.add("Content-Length", strconv.FormatInt(length, 10))
 	}
@@ -284,16 +289,19 @@ func (r *ClientRequest) addFields() {
 }
 
 // staysBehind reports whether a field of the request, by its canonical name, is
-// none of the head's.
-func (r *ClientRequest) staysBehind(name string) bool {
+// said in other ways than by the fields of the head.
+func staysBehind(name string) bool {
 	switch name {
 	case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
-		return true // said in other ways
-	case "User-Agent":
-		return r.request.Header.Get(name) == "" // how a caller of net/http asks for none
+		return true
 	default:
 		return false
 	}
+}
+
+// received reports whether a gateway passes the request on, which it has received.
+func (r *ClientRequest) received() bool {
+	return r.inbound.Version != culvertv1.HTTPVersion_HTTP_VERSION_UNSPECIFIED
 }
 
 // saysZero reports whether a request without a body says that its length is 0. One
@@ -301,7 +309,7 @@ func (r *ClientRequest) staysBehind(name string) bool {
 // methods that have a body.
 func (r *ClientRequest) saysZero() bool {
 	req := r.request
-	if r.inbound.Version != culvertv1.HTTPVersion_HTTP_VERSION_UNSPECIFIED {
+	if r.received() {
 		return has(req.Header, "Content-Length")
 	}
 	return req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch

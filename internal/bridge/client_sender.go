@@ -65,13 +65,19 @@ func (s *clientSender) begin(stream ClientStream, head *culvertv1.RequestHead) e
 }
 
 func (s *clientSender) transmit(frame *culvertv1.RequestFrame) error {
-	if err := s.stream.Send(frame); err != nil || !frame.GetEnd() {
+	if err := s.stream.Send(frame); err != nil {
 		return err
+	}
+	if frame.GetHead() != nil {
+		s.exchange.trace.wroteHeaders()
+	}
+	if !frame.GetEnd() {
+		return nil
 	}
 	s.mu.Lock()
 	s.done = true
 	s.mu.Unlock()
-	s.exchange.trace.wroteRequest()
+	s.exchange.trace.wroteRequest(nil)
 	return s.stream.CloseSend()
 }
 
@@ -79,24 +85,40 @@ func (s *clientSender) transmit(frame *culvertv1.RequestFrame) error {
 // exchange, and closes it.
 func (s *clientSender) run() {
 	defer s.body.close()
-	if !s.awaitContinue() {
+	err := s.sendBody()
+	if err == nil {
 		return
+	}
+	switch {
+	case s.isStopped(): // which closes the body
+		err = errBodyNotSent
+	case err != errBodyNotSent:
+		_ = s.exchange.abort(bodyError(err))
+	}
+	s.exchange.trace.wroteRequest(s.exchange.reasonOr(err))
+}
+
+// sendBody sends the body. It returns the errors of the body, or errBodyNotSent.
+func (s *clientSender) sendBody() error {
+	if !s.awaitContinue() {
+		return errBodyNotSent
 	}
 	for read := s.body.read; len(read) > 0; {
 		part := read[:min(len(read), MaxData)]
 		read = read[len(part):]
 		end := len(read) == 0 && s.body.whole
-		if !s.send(part, end) || end {
-			return
+		if !s.send(part, end) {
+			return errBodyNotSent
+		}
+		if end {
+			return nil
 		}
 	}
 	s.body.read = nil
-	if err := s.copy(); err != nil && !s.isStopped() { // stopping closes the body
-		_ = s.exchange.abort(bodyError(err))
-	}
+	return s.copy()
 }
 
-// copy sends what is left of the body. It returns the errors of the body.
+// copy sends what is left of the body.
 func (s *clientSender) copy() error {
 	var buffer clientBuffer
 	defer buffer.put()
@@ -104,7 +126,7 @@ func (s *clientSender) copy() error {
 		data := buffer.get()
 		data = data[:s.awaitRoom(len(data))]
 		if len(data) == 0 {
-			return nil
+			return errBodyNotSent
 		}
 		n, err := s.body.source.Read(data)
 		s.body.count += int64(n)
@@ -125,7 +147,10 @@ func (s *clientSender) copy() error {
 		if n == 0 && err == nil {
 			continue
 		}
-		if !s.send(data[:n], err == io.EOF) || err == io.EOF {
+		if !s.send(data[:n], err == io.EOF) {
+			return errBodyNotSent
+		}
+		if err == io.EOF {
 			return nil
 		}
 		buffer.adapt(n)

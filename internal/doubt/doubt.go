@@ -39,9 +39,8 @@ func AboutEnd(r *http.Request) bool {
 type connKey struct{}
 
 // ConnContext is for [http.Server.ConnContext]: it leaves a connection of a
-// [Listener] where AboutEnd finds it. Others it ignores, those of TLS among them,
-// whose bytes are not to be seen from below, and which net/http must have as
-// *tls.Conn to speak HTTP/2 on them.
+// [Listener] where AboutEnd finds it. Others it ignores: those that net/http has
+// secured itself among them, for it must have them as *tls.Conn.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if watched, ok := c.(*conn); ok {
 		return context.WithValue(ctx, connKey{}, watched)
@@ -59,7 +58,8 @@ func Resets(ctx context.Context) *resets.Count {
 }
 
 // Listener has the heads that arrive on its connections looked at, for
-// [ConnContext].
+// [ConnContext]. It has to be around what does TLS, if there is that, and not below
+// it.
 type Listener struct {
 	net.Listener
 	// Resets bounds the requests of HTTP/2 that come to nothing; nil means no bound.

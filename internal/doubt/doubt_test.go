@@ -23,7 +23,7 @@ func TestAboutEnd(t *testing.T) {
 	const chunks = "Transfer-Encoding: chunked\r\n"
 	for name, test := range map[string]struct {
 		request         string
-		watched, others bool // by a Listener; not, as over TLS
+		watched, others bool // by a Listener; not, as where net/http does TLS
 	}{
 		"no body":        {"GET / HTTP/1.1\r\n", false, false},
 		"length":         {"POST / HTTP/1.1\r\nContent-Length: 0\r\n", false, false},
@@ -42,7 +42,7 @@ func TestAboutEnd(t *testing.T) {
 				t.Errorf("without a Listener: got %t, want %t", got, test.others)
 			}
 			if got := ask(t, request, true, true); got != test.others {
-				t.Errorf("over TLS: got %t, want %t", got, test.others)
+				t.Errorf("below TLS: got %t, want %t", got, test.others)
 			}
 		})
 	}

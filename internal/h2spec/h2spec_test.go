@@ -1,6 +1,7 @@
 package h2spec
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/culvert-http/culvert"
 	"github.com/culvert-http/culvert/internal/server"
+	"github.com/culvert-http/culvert/internal/testcert"
 )
 
 const (
@@ -27,6 +29,8 @@ const (
 	// tries is how often a case is tried that bare net/http passes: on a busy machine
 	// an answer may take longer.
 	tries = 5
+	// overTLS is behind the names of servers with TLS.
+	overTLS = " over TLS"
 )
 
 // TestNothingFailsThatNetHTTPPasses runs every case against each server.
@@ -36,9 +40,14 @@ func TestNothingFailsThatNetHTTPPasses(t *testing.T) {
 		_, _ = io.WriteString(w, "the answer of the application\n")
 	})
 	targets := map[string]*config.Config{
-		"bare":    startBare(t, app),
-		"serve":   startServe(t, app),
-		"gateway": startGateway(t, app),
+		"bare":    startBare(t, app, nil),
+		"serve":   startServe(t, app, nil),
+		"gateway": startGateway(t, app, nil),
+	}
+	for name, launch := range map[string]func(testing.TB, http.Handler, *tls.Config) *config.Config{
+		"bare": startBare, "serve": startServe, "gateway": startGateway,
+	} {
+		targets[name+overTLS] = launch(t, app, certificate(t))
 	}
 	failed := make(map[string]map[string]error)
 	var mu sync.Mutex
@@ -52,24 +61,33 @@ func TestNothingFailsThatNetHTTPPasses(t *testing.T) {
 		})
 	}
 	all.Wait()
-	t.Logf("%d cases; bare net/http fails %d, serve %d, a gateway %d",
-		len(cases()), len(failed["bare"]), len(failed["serve"]), len(failed["gateway"]))
-	if len(cases()) < 140 || len(failed["bare"]) > 20 {
-		t.Errorf("of %d cases bare net/http fails %v", len(cases()), failed["bare"])
+	for _, how := range []string{"", overTLS} {
+		bare := failed["bare"+how]
+		t.Logf("%d cases%s; bare net/http fails %d, serve %d, a gateway %d",
+			len(cases()), how, len(bare), len(failed["serve"+how]), len(failed["gateway"+how]))
+		if len(cases()) < 140 || len(bare) > 20 {
+			t.Errorf("of %d cases%s bare net/http fails %v", len(cases()), how, bare)
+		}
+		for _, name := range []string{"serve" + how, "gateway" + how} {
+			compare(t, name, targets[name], failed[name], bare)
+		}
 	}
-	for _, name := range []string{"serve", "gateway"} {
-		for id, err := range failed[name] {
-			if failed["bare"][id] != nil {
-				continue
+}
+
+// compare says which cases a server fails that bare net/http passes.
+func compare(t *testing.T, name string, target *config.Config, failed, bare map[string]error) {
+	t.Helper()
+	for id, err := range failed {
+		if bare[id] != nil {
+			continue
+		}
+		for range tries {
+			if err = runCase(target, id); err == nil {
+				break
 			}
-			for range tries {
-				if err = runCase(targets[name], id); err == nil {
-					break
-				}
-			}
-			if err != nil {
-				t.Errorf("%s: %s: %v", name, id, err)
-			}
+		}
+		if err != nil {
+			t.Errorf("%s: %s: %v", name, id, err)
 		}
 	}
 }
@@ -118,36 +136,53 @@ func runCase(target *config.Config, id string) error {
 	return err
 }
 
-func startBare(tb testing.TB, h http.Handler) *config.Config {
+// certificate returns what servers with TLS are told.
+func certificate(tb testing.TB) *tls.Config {
+	tb.Helper()
+	secured, err := testcert.NewServer()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return secured
+}
+
+func startBare(tb testing.TB, h http.Handler, secured *tls.Config) *config.Config {
 	tb.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(secured != nil)
+	protocols.SetUnencryptedHTTP2(secured == nil)
 	srv := &http.Server{
-		Handler: h, Protocols: protocols, ReadHeaderTimeout: time.Minute,
+		Handler: h, Protocols: protocols, ReadHeaderTimeout: time.Minute, TLSConfig: secured,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
-	listener, target := listen(tb)
-	go func() { _ = srv.Serve(listener) }()
+	listener, target := listen(tb, secured)
+	go func() {
+		if secured != nil {
+			_ = srv.ServeTLS(listener, "", "")
+		} else {
+			_ = srv.Serve(listener)
+		}
+	}()
 	tb.Cleanup(func() { _ = srv.Close() })
 	return target
 }
 
-func startServe(tb testing.TB, h http.Handler) *config.Config {
+func startServe(tb testing.TB, h http.Handler, secured *tls.Config) *config.Config {
 	tb.Helper()
 	pattern, handler := culvert.NewHandler(h)
-	return start(tb, server.Config{Pattern: pattern, Handler: handler, Services: []string{culvert.ServiceName}})
+	return start(tb, server.Config{Pattern: pattern, Handler: handler, Services: []string{culvert.ServiceName}, TLS: secured})
 }
 
-func startGateway(tb testing.TB, h http.Handler) *config.Config {
+func startGateway(tb testing.TB, h http.Handler, secured *tls.Config) *config.Config {
 	tb.Helper()
-	behind := startServe(tb, h)
+	behind := startServe(tb, h, nil)
 	transport, err := culvert.NewTransport("http://" + behind.Addr())
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = transport.Close() })
-	return start(tb, server.Config{Pattern: "/", Handler: culvert.NewGateway(transport)})
+	return start(tb, server.Config{Pattern: "/", Handler: culvert.NewGateway(transport), TLS: secured})
 }
 
 func start(tb testing.TB, served server.Config) *config.Config {
@@ -157,13 +192,13 @@ func start(tb testing.TB, served server.Config) *config.Config {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	listener, target := listen(tb)
+	listener, target := listen(tb, served.TLS)
 	go func() { _ = srv.Serve(listener) }()
 	tb.Cleanup(func() { _ = srv.Close() })
 	return target
 }
 
-func listen(tb testing.TB) (net.Listener, *config.Config) {
+func listen(tb testing.TB, secured *tls.Config) (net.Listener, *config.Config) {
 	tb.Helper()
 	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -172,5 +207,6 @@ func listen(tb testing.TB) (net.Listener, *config.Config) {
 	addr, _ := listener.Addr().(*net.TCPAddr)
 	return listener, &config.Config{
 		Host: "127.0.0.1", Port: addr.Port, Path: "/", Timeout: answerTime, MaxHeaderLen: 4000, Strict: true,
+		TLS: secured != nil, Insecure: true,
 	}
 }

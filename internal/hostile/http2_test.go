@@ -29,12 +29,12 @@ func TestHTTP2(t *testing.T) {
 			}
 		})
 	}
-	report(t, "streams of HTTP/2, each to serve, a gateway and bare net/http", len(cases), 80)
+	report(t, "streams of HTTP/2, each to serve, without TLS and with it, a gateway and bare net/http", len(cases), 80)
 }
 
 func streamCase(t *testing.T, one *testCase, to target) {
 	t.Helper()
-	client := newStreamClient(t, to.addr)
+	client := newStreamClient(t, to)
 	head, data, _ := strings.Cut(one.bytes, "\r\n\r\n")
 	got := client.exchange(1, head, data, one.notes["trailer"])
 	if got[0] != "goaway" {
@@ -47,7 +47,7 @@ func streamCase(t *testing.T, one *testCase, to target) {
 		got = got[1:]
 	}
 	if want := one.note(to.name, "want"); !slices.Contains(strings.Split(want, " or "), strings.Join(got, " ")) {
-		t.Errorf("%s: %v, want %s", to.name, got, want)
+		t.Errorf("%s: %v, want %s", to, got, want)
 	}
 	reached := to.app.forget()
 	answered := slices.DeleteFunc(slices.Clone(got), func(kind string) bool { return !isOfApplication(kind) })
@@ -56,7 +56,7 @@ func streamCase(t *testing.T, one *testCase, to target) {
 	}
 	// An answer can be lost where the request turns out to be wrong at its end.
 	if unanswered := append([]string{"200"}, answered...); got[0] != "reset" && got[0] != "goaway" || !slices.Equal(reached, unanswered) {
-		t.Errorf("%s: the application saw %v, the client %v", to.name, reached, got)
+		t.Errorf("%s: the application saw %v, the client %v", to, reached, got)
 	}
 }
 
@@ -69,9 +69,9 @@ type streamClient struct {
 	hpack  *hpack.Encoder
 }
 
-func newStreamClient(tb testing.TB, addr string) *streamClient {
+func newStreamClient(tb testing.TB, to target) *streamClient {
 	tb.Helper()
-	c := &streamClient{tb: tb, conn: dial(tb, addr)}
+	c := &streamClient{tb: tb, conn: dialTarget(tb, to, http2.NextProtoTLS)}
 	c.framer = http2.NewFramer(c.conn, c.conn)
 	c.framer.AllowIllegalWrites = true
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

@@ -29,7 +29,7 @@ func TestRequests(t *testing.T) {
 			}
 		})
 	}
-	report(t, "requests, each to serve, a gateway and bare net/http", len(cases), 150)
+	report(t, "requests, each to serve, without TLS and with it, a gateway and bare net/http", len(cases), 150)
 }
 
 func sendCase(t *testing.T, one *testCase, to target) {
@@ -39,7 +39,7 @@ func sendCase(t *testing.T, one *testCase, to target) {
 	if !incomplete {
 		sent += request("/victim", "Connection: close\r\n")
 	}
-	conn := dial(t, to.addr)
+	conn := dialTarget(t, to)
 	defer conn.Close()
 	// A server that has seen enough closes its end, and need not take the rest.
 	if _, err := io.WriteString(conn, sent); err != nil && !isReset(err) {
@@ -53,15 +53,15 @@ func sendCase(t *testing.T, one *testCase, to target) {
 	answered := slices.DeleteFunc(slices.Clone(got), func(kind string) bool { return !isOfApplication(kind) })
 	if incomplete { // whether there is still somebody to be told is a matter of luck
 		if len(got) > 1 || len(answered) > 0 || len(reached) > 0 {
-			t.Errorf("%s: responses %v, the application saw %v, of half a request", to.name, got, reached)
+			t.Errorf("%s: responses %v, the application saw %v, of half a request", to, got, reached)
 		}
 		return
 	}
 	if want := one.note(to.name, "want"); strings.Join(got, " ") != want {
-		t.Errorf("%s: responses %v, want %s", to.name, got, want)
+		t.Errorf("%s: responses %v, want %s", to, got, want)
 	}
 	if !slices.Equal(reached, answered) {
-		t.Errorf("%s: the application saw %v, the client %v", to.name, reached, got)
+		t.Errorf("%s: the application saw %v, the client %v", to, reached, got)
 	}
 }
 

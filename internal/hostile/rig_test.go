@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/culvert-http/culvert"
 	"github.com/culvert-http/culvert/internal/server"
+	"github.com/culvert-http/culvert/internal/testcert"
 	"github.com/culvert-http/culvert/internal/upstream"
 )
 
@@ -69,21 +71,41 @@ func (a *application) forget() []string {
 
 // target is a server that the cases are sent to.
 type target struct {
-	name string
-	addr string
-	app  *application
+	name    string
+	addr    string
+	app     *application
+	secured bool // with TLS
 }
 
-// targets are bare net/http, serve in front of an application, and a gateway with
-// everything behind it: serve, and another server with the application.
+// String is what a test calls it.
+func (t target) String() string {
+	if t.secured {
+		return t.name + " over TLS"
+	}
+	return t.name
+}
+
+// targets are bare net/http, serve in front of an application, without TLS and with
+// it, and a gateway with everything behind it: serve, and another server with the
+// application.
 func targets(tb testing.TB) []target {
 	tb.Helper()
-	bare, served, behind := new(application), new(application), new(application)
+	bare, served, secured, behind := new(application), new(application), new(application), new(application)
 	return []target{
-		{"bare", startBare(tb, bare), bare},
-		{"serve", startServe(tb, served), served},
-		{"gateway", startGateway(tb, startServe(tb, newUpstream(tb, "http://"+startBare(tb, behind)))), behind},
+		{"bare", startBare(tb, bare), bare, false},
+		{"serve", startServe(tb, served), served, false},
+		{"serve", start(tb, withTLS(tb, serveConfig(secured))), secured, true},
+		{"gateway", startGateway(tb, startServe(tb, newUpstream(tb, "http://"+startBare(tb, behind)))), behind, false},
 	}
+}
+
+func withTLS(tb testing.TB, config server.Config) server.Config {
+	tb.Helper()
+	var err error
+	if config.TLS, err = testcert.NewServer(); err != nil {
+		tb.Fatal(err)
+	}
+	return config
 }
 
 // startBare serves h as net/http alone does, over HTTP/1.1 and h2c.
@@ -112,8 +134,12 @@ func startBare(tb testing.TB, h http.Handler) string {
 // startServe serves h behind the tunnel, as culvert serve does.
 func startServe(tb testing.TB, h http.Handler) string {
 	tb.Helper()
+	return start(tb, serveConfig(h))
+}
+
+func serveConfig(h http.Handler) server.Config {
 	pattern, handler := culvert.NewHandler(h, culvert.WithLogger(slog.New(slog.DiscardHandler)))
-	return start(tb, server.Config{Pattern: pattern, Handler: handler, Services: []string{culvert.ServiceName}, Reflection: true, AnyHost: true})
+	return server.Config{Pattern: pattern, Handler: handler, Services: []string{culvert.ServiceName}, Reflection: true, AnyHost: true}
 }
 
 // startGateway serves a gateway to the serve at addr, as culvert gateway does.
@@ -179,4 +205,20 @@ func dial(tb testing.TB, addr string) *net.TCPConn {
 	}
 	tcp, _ := conn.(*net.TCPConn)
 	return tcp
+}
+
+// halfConn is a connection whose end can be closed for writing alone.
+type halfConn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// dialTarget is dial, with TLS where the target has it.
+func dialTarget(tb testing.TB, to target, protocols ...string) halfConn {
+	tb.Helper()
+	conn := dial(tb, to.addr)
+	if !to.secured {
+		return conn
+	}
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: protocols})
 }

@@ -107,10 +107,12 @@ func rules() []Gap {
 	const (
 		buffered = "Call and Upload answer in one message: a response that is cut short is an error and nothing else"
 		length   = "a message that is the whole request shows how long the body is (protocol, 8.7)"
+		agent    = "net/http's clients, the proxy's over HTTP/2 too, send one User-Agent at most, and none that is empty"
 		wait     = "Call, Upload and Download never wait: no 100 is made for them (protocol, 6)"
 	)
 	gaps := []Gap{
 		{Aspect: "seen field Content-Length", When: addsLength, Values: sent("0"), Reason: "HTTP libraries send Content-Length: 0 with methods that have a body"},
+		{Aspect: "seen field User-Agent", When: oneAgent, Values: firstAgent, Reason: agent},
 		{Aspect: "seen length", When: lengthShown, Reason: length},
 		{Aspect: "seen coding", When: lengthShown, Reason: length},
 		{Aspect: "informational", When: neverWaits, Reason: wait},
@@ -127,6 +129,19 @@ func lengthShown(via Via) bool {
 	r := &via.Row.Request
 	return r.Unsized && r.Body != nil && len(r.Trailer) == 0 && r.Upgrade == "" &&
 		(via.Route.Whole() || via.Route.Packed && r.Size() == 0)
+}
+
+// oneAgent reports whether one of net/http's clients is on the way, or what is like it.
+func oneAgent(via Via) bool {
+	return via.Route.Library && !via.Route.Gateway || via.Route.Proxy && via.Version == HTTP2
+}
+
+// firstAgent returns the User-Agent that is left by one of net/http's clients.
+func firstAgent(via Via) []string {
+	if first := via.Row.Request.Header.Get("User-Agent"); first != "" {
+		return []string{first}
+	}
+	return nil
 }
 
 // sent returns the values of a field that are the same for every row.

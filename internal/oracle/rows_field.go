@@ -29,6 +29,9 @@ func requestFieldRows() []Row {
 		}),
 		sends("Authorization", http.Header{"Authorization": {"Basic YTpi"}, "Proxy-Authorization": {"Basic YTpi"}}),
 		sends("User-Agent", http.Header{"User-Agent": {"oracle/1.0"}}),
+		sends("several User-Agents", http.Header{"User-Agent": {"oracle/1.0", "", "library/2.0"}}),
+		sends("an empty User-Agent and another", http.Header{"User-Agent": {"", "oracle/1.0"}}),
+		sends("an empty User-Agent", http.Header{"User-Agent": {""}}),
 		sends("of RPCs", http.Header{
 			"Content-Type": {"application/grpc"}, "Grpc-Timeout": {"1S"}, "Connect-Protocol-Version": {"1"},
 			"Connect-Timeout-Ms": {"7"}, "Grpc-Encoding": {"gzip"}, "X-Bin": {"AAE"},

@@ -69,7 +69,7 @@ func (a *Authorities) VerifyClients(config *tls.Config) {
 	config.ClientCAs = a.Current()
 	config.SessionTicketsDisabled = true
 	base := config.Clone()
-	base.NextProtos = []string{"h2", "http/1.1"} // as net/http adds to the listener's own
+	base.NextProtos = alpn() // as the listener's own has them
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		current := base.Clone()
 		current.ClientCAs = a.Current()

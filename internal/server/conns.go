@@ -177,10 +177,7 @@ type refusedKey struct{}
 // withRefusal leaves in the context of a connection's requests that they are
 // refused, if they are.
 func withRefusal(ctx context.Context, conn net.Conn) context.Context {
-	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok { // tls.Conn
-		conn = secured.NetConn()
-	}
-	if leased, ok := conn.(interface{ isRefused() bool }); ok && leased.isRefused() {
+	if leased, ok := layer[interface{ isRefused() bool }](conn); ok && leased.isRefused() {
 		return context.WithValue(ctx, refusedKey{}, true)
 	}
 	return ctx

@@ -200,12 +200,14 @@ func boundOr[T int | float64 | time.Duration](bound, other T) T {
 func (s *Server) newHTTPServer() *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(s.config.TLS != nil)
-	protocols.SetUnencryptedHTTP2(s.config.TLS == nil)
+	protocols.SetUnencryptedHTTP2(true) // with TLS as well: see tlsListener
+	handler := closeInDoubt(s.boundUnread(checkConn(s.checkResets(s.checkHost(s.config.CORS.handler(s.routes()))))))
+	if s.config.TLS != nil {
+		handler = setTLS(handler)
+	}
 	return &http.Server{
-		Handler:           closeInDoubt(s.boundUnread(checkConn(s.checkResets(s.checkHost(s.config.CORS.handler(s.routes())))))),
+		Handler:           handler,
 		Protocols:         &protocols,
-		TLSConfig:         s.config.TLS.Clone(),
 		HTTP2:             newHTTP2Config(&s.config),
 		ReadHeaderTimeout: s.config.HeaderTimeout,
 		IdleTimeout:       s.config.ConnIdleTimeout,
@@ -215,7 +217,7 @@ func (s *Server) newHTTPServer() *http.Server {
 		ErrorLog:    slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelWarn),
 		BaseContext: withListener,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return doubt.ConnContext(withRequests(withRefusal(ctx, conn)), conn)
+			return doubt.ConnContext(withRequests(withRefusal(withSecured(ctx, conn), conn)), conn)
 		},
 		ConnState: s.unused.note,
 		// Where the handler gets everything, this is for it as well. And net/http's own
@@ -239,12 +241,10 @@ func (s *Server) Serve(listener net.Listener) error {
 		bounds:   newConnBounds(s.config.MaxConns, s.config.MaxConnsPerPeer),
 		refusal:  s.config.HeaderTimeout,
 	}
-	var err error
-	if s.config.TLS != nil { // below it there is nothing to be seen of requests
-		err = s.http.ServeTLS(listener, "", "")
-	} else {
-		err = s.http.Serve(doubt.Listener{Listener: listener, Resets: s.resets})
+	if s.config.TLS != nil {
+		listener = s.withTLS(listener)
 	}
+	err := s.http.Serve(doubt.Listener{Listener: listener, Resets: s.resets})
 	if s.closing.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil //nolint:nilerr // a listener that was handed over fails when all is over
 	}

@@ -30,6 +30,8 @@ type attack struct {
 	strike func(ctx context.Context, f *front) error
 	// flood says that the attacker does as much as it can, and not as little.
 	flood bool
+	// secured has it strike over TLS as well.
+	secured bool
 	// mostServed bounds what runs in the application at once for a connection of
 	// serve, and mostRequests what runs at the gateway for one of its.
 	mostServed, mostRequests int
@@ -40,12 +42,12 @@ type attack struct {
 
 var attacks = []attack{
 	{
-		name: "slow header, HTTP/1.1", serve: true, gateway: true,
+		name: "slow header, HTTP/1.1", serve: true, gateway: true, secured: true,
 		bounds: bounds{server: server.Config{HeaderTimeout: short}},
 		strike: slowHeader,
 	},
 	{
-		name: "slow header, HTTP/2", serve: true, gateway: true,
+		name: "slow header, HTTP/2", serve: true, gateway: true, secured: true,
 		bounds: bounds{server: server.Config{PingInterval: short}},
 		strike: slowHeaderHTTP2,
 	},
@@ -81,11 +83,11 @@ var attacks = []attack{
 		strike: slowMessage,
 	},
 	{
-		name: "slow read, HTTP/1.1", serve: true, gateway: true,
+		name: "slow read, HTTP/1.1", serve: true, gateway: true, secured: true,
 		bounds: stallBounds, strike: slowRead,
 	},
 	{
-		name: "slow read, HTTP/2", serve: true, gateway: true,
+		name: "slow read, HTTP/2", serve: true, gateway: true, secured: true,
 		bounds: stallBounds, strike: slowReadHTTP2,
 	},
 	{
@@ -101,7 +103,7 @@ var attacks = []attack{
 		bounds: stallBounds, strike: unreadSession,
 	},
 	{
-		name: "rapid reset", serve: true, gateway: true, flood: true,
+		name: "rapid reset", serve: true, gateway: true, flood: true, secured: true,
 		bounds: bounds{
 			server:  server.Config{MaxExchangesPerConn: 10, MaxResetsPerConn: 50},
 			handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)},
@@ -110,7 +112,7 @@ var attacks = []attack{
 		strike: rapidReset,
 	},
 	{
-		name: "rapid reset in a session", serve: true, flood: true,
+		name: "rapid reset in a session", serve: true, flood: true, secured: true,
 		bounds: bounds{
 			server:  server.Config{ResetRatePerPeer: 1},
 			handler: []culvert.HandlerOption{culvert.WithMaxExchangesPerConn(10)},
@@ -118,12 +120,12 @@ var attacks = []attack{
 		mostServed: 10, mostInAll: 50,
 		strike: rapidResetInSession,
 	},
-	{name: "CONTINUATION flood", serve: true, gateway: true, flood: true, strike: continuationFlood},
-	{name: "PING flood", serve: true, gateway: true, flood: true, strike: pingFlood},
-	{name: "SETTINGS flood", serve: true, gateway: true, flood: true, strike: settingsFlood},
-	{name: "WINDOW_UPDATE flood", serve: true, gateway: true, flood: true, strike: creditFlood},
-	{name: "PRIORITY flood", serve: true, gateway: true, flood: true, strike: priorityFlood},
-	{name: "empty DATA flood", serve: true, gateway: true, flood: true, strike: emptyDataFlood},
+	{name: "CONTINUATION flood", serve: true, gateway: true, flood: true, secured: true, strike: continuationFlood},
+	{name: "PING flood", serve: true, gateway: true, flood: true, secured: true, strike: pingFlood},
+	{name: "SETTINGS flood", serve: true, gateway: true, flood: true, secured: true, strike: settingsFlood},
+	{name: "WINDOW_UPDATE flood", serve: true, gateway: true, flood: true, secured: true, strike: creditFlood},
+	{name: "PRIORITY flood", serve: true, gateway: true, flood: true, secured: true, strike: priorityFlood},
+	{name: "empty DATA flood", serve: true, gateway: true, flood: true, secured: true, strike: emptyDataFlood},
 }
 
 var stallBounds = bounds{
@@ -134,7 +136,7 @@ var stallBounds = bounds{
 
 // slowHeader is slowloris.
 func slowHeader(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func slowHeader(ctx context.Context, f *front) error {
 
 // slowHeaderHTTP2 sends a header block that does not end, a byte a frame.
 func slowHeaderHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -164,7 +166,7 @@ func slowHeaderHTTP2(ctx context.Context, f *front) error {
 
 // slowBody is R-U-Dead-Yet.
 func slowBody(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -182,7 +184,7 @@ func slowBody(ctx context.Context, f *front) error {
 
 // slowBodyHTTP2 sends a body, a byte a frame: of HTTP/2, and of the tunnel.
 func slowBodyHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -209,7 +211,7 @@ func slowBodyHTTP2(ctx context.Context, f *front) error {
 
 // silentBody announces a body and sends none.
 func silentBody(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -221,7 +223,7 @@ func silentBody(ctx context.Context, f *front) error {
 }
 
 func silentBodyHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -234,7 +236,7 @@ func silentBodyHTTP2(ctx context.Context, f *front) error {
 
 // slowMessage sends the one message of a Call, a byte at a time.
 func slowMessage(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -252,7 +254,7 @@ func slowMessage(ctx context.Context, f *front) error {
 
 // slowRead asks for much and reads nothing.
 func slowRead(ctx context.Context, f *front) error {
-	p, err := dialPeer(ctx, f.addr)
+	p, err := dialPeer(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -265,7 +267,7 @@ func slowRead(ctx context.Context, f *front) error {
 
 // slowReadHTTP2 gives all the credit that there is, and reads nothing.
 func slowReadHTTP2(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+	p, err := dialHTTP2(ctx, f, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
 	if err != nil {
 		return err
 	}
@@ -297,7 +299,7 @@ func noCredit(ctx context.Context, f *front) error { return withoutCredit(ctx, f
 func noCreditSmall(ctx context.Context, f *front) error { return withoutCredit(ctx, f, "/small") }
 
 func withoutCredit(ctx context.Context, f *front, path string) error {
-	p, err := dialHTTP2(ctx, f.addr, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	p, err := dialHTTP2(ctx, f, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	if err != nil {
 		return err
 	}
@@ -352,10 +354,11 @@ type sessionStream = connect.BidiStreamForClient[culvertv1.SessionRequest, culve
 // inSession begins a session and says hello in it.
 func inSession(ctx context.Context, f *front, strike func(context.Context, *sessionStream) error) error {
 	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	protocols.SetHTTP2(f.trust != nil)
+	protocols.SetUnencryptedHTTP2(f.trust == nil)
+	transport := &http.Transport{Protocols: protocols, TLSClientConfig: f.trust.Clone()}
 	defer transport.CloseIdleConnections()
-	client := culvertv1connect.NewHTTPServiceClient(&http.Client{Transport: transport}, "http://"+f.addr, connect.WithGRPC())
+	client := culvertv1connect.NewHTTPServiceClient(&http.Client{Transport: transport}, f.url(), connect.WithGRPC())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream := client.Session(ctx)
@@ -381,7 +384,7 @@ func openFrame(id uint64, path string) *culvertv1.ClientFrame {
 
 // rapidReset opens streams and takes them back at once [CVE-2023-44487].
 func rapidReset(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -402,7 +405,7 @@ func rapidReset(ctx context.Context, f *front) error {
 // continuationFlood sends a header block that does not end, as fast as it goes
 // [CVE-2024-27316].
 func continuationFlood(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -454,7 +457,7 @@ func emptyDataFlood(ctx context.Context, f *front) error {
 // flood sends the same again and again, and reads what comes. An attacker that
 // reads nothing throttles itself.
 func flood(ctx context.Context, f *front, send func(*peer) error) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package siege
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +21,7 @@ var pause = 5 * time.Millisecond
 // peer is an attacker's connection. Whatever blocks on it ends with its context.
 type peer struct {
 	net.Conn
+	below  net.Conn        // of TLS
 	ctx    context.Context //nolint:containedctx // of the attack
 	stop   func() bool
 	framer *http2.Framer
@@ -28,20 +30,33 @@ type peer struct {
 
 // dialPeer connects, with a small receive buffer, so that what is not read soon
 // fills it.
-func dialPeer(ctx context.Context, addr string) (*peer, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+func dialPeer(ctx context.Context, f *front, protocols ...string) (*peer, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.addr)
 	if err != nil {
 		return nil, err
 	}
 	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	p := &peer{Conn: conn, ctx: ctx, next: 1}
+	p := &peer{Conn: conn, below: conn, ctx: ctx, next: 1}
 	p.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	if f.trust != nil {
+		config := f.trust.Clone()
+		config.NextProtos = protocols
+		secured := tls.Client(conn, config)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return nil, p.end(err)
+		}
+		p.Conn = secured
+	}
 	return p, nil
 }
 
+// Close closes the connection without a word: one of TLS would wait for somebody to
+// read it.
+func (p *peer) Close() error { return p.below.Close() }
+
 // dialHTTP2 connects and begins HTTP/2.
-func dialHTTP2(ctx context.Context, addr string, settings ...http2.Setting) (*peer, error) {
-	p, err := dialPeer(ctx, addr)
+func dialHTTP2(ctx context.Context, f *front, settings ...http2.Setting) (*peer, error) {
+	p, err := dialPeer(ctx, f, http2.NextProtoTLS)
 	if err != nil {
 		return nil, err
 	}

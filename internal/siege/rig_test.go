@@ -2,6 +2,7 @@ package siege
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/culvert-http/culvert"
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/internal/server"
+	"github.com/culvert-http/culvert/internal/testcert"
 )
 
 // undefended has every bound turned off that an attacker is to run into, to see
@@ -55,9 +57,19 @@ type bounds struct {
 	transport []culvert.TransportOption // of the gateway
 }
 
+// overTLS returns the bounds for a server with TLS.
+func (b bounds) overTLS(tb testing.TB) bounds {
+	tb.Helper()
+	var err error
+	b.server.TLS, err = testcert.NewServer()
+	must(tb, err)
+	return b
+}
+
 // front is what is attacked: serve or the gateway.
 type front struct {
 	addr      string
+	trust     *tls.Config // of those who connect to it, nil without TLS
 	isGateway bool
 	app       *app
 	// conns counts what runs for each of its connections: exchanges of the
@@ -195,18 +207,26 @@ var without = bounds{
 	gateway: []culvert.GatewayOption{culvert.WithGatewayIdleTimeout(0), culvert.WithGatewayStallTimeout(0)},
 }
 
+// orWithout returns the bounds, or none where there are to be none.
+func (b bounds) orWithout() bounds {
+	if !undefended {
+		return b
+	}
+	none := without
+	none.server.TLS = b.server.TLS
+	return none
+}
+
 // startServe starts a serve.
 func startServe(tb testing.TB, b bounds) *front {
 	tb.Helper()
-	if undefended {
-		b = without
-	}
+	b = b.orWithout()
 	conns := &perConn{}
 	f := &front{app: &app{}, conns: conns}
 	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { conns.count(f.app, w, r) })
 	pattern, handler := culvert.NewHandler(counted, append(b.handler, culvert.WithLogger(quiet))...)
 	b.server.Pattern, b.server.Handler = pattern, handler
-	f.addr = listen(tb, b.server)
+	f.listen(tb, b.server)
 	return f
 }
 
@@ -217,9 +237,7 @@ func startGateway(tb testing.TB, b bounds) *front {
 	transport, err := culvert.NewTransport("http://"+f.addr, b.transport...)
 	must(tb, err)
 	tb.Cleanup(func() { _ = transport.Close() })
-	if undefended {
-		b = without
-	}
+	b = b.orWithout()
 	gateway := culvert.NewGateway(transport, b.gateway...)
 	tb.Cleanup(func() { // nothing uses the transport when it is closed
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -230,15 +248,19 @@ func startGateway(tb testing.TB, b bounds) *front {
 	})
 	f.conns = &perConn{}
 	b.server.Pattern, b.server.Handler = "/", countedGateway{gateway, f.conns}
-	f.addr, f.isGateway = listen(tb, b.server), true
+	f.isGateway = true
+	f.listen(tb, b.server)
 	return f
 }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func listen(tb testing.TB, config server.Config) string {
+func (f *front) listen(tb testing.TB, config server.Config) {
 	tb.Helper()
 	config.Logger = quiet
+	if config.TLS != nil {
+		f.trust = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	}
 	srv, err := server.New(config)
 	must(tb, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -251,7 +273,14 @@ func listen(tb testing.TB, config server.Config) string {
 			tb.Error(err)
 		}
 	})
-	return listener.Addr().String()
+	f.addr = listener.Addr().String()
+}
+
+func (f *front) url() string {
+	if f.trust != nil {
+		return "https://" + f.addr
+	}
+	return "http://" + f.addr
 }
 
 // newHonest returns a function that makes one small request, as others than the
@@ -260,11 +289,11 @@ func newHonest(tb testing.TB, f *front) func() error {
 	tb.Helper()
 	var rt http.RoundTripper
 	if f.isGateway {
-		plain := &http.Transport{}
+		plain := &http.Transport{TLSClientConfig: f.trust.Clone()}
 		tb.Cleanup(plain.CloseIdleConnections)
 		rt = plain
 	} else {
-		transport, err := culvert.NewTransport("http://" + f.addr)
+		transport, err := culvert.NewTransport(f.url(), culvert.WithTLSConfig(f.trust.Clone()))
 		must(tb, err)
 		tb.Cleanup(func() { _ = transport.Close() })
 		rt = transport
@@ -272,7 +301,7 @@ func newHonest(tb testing.TB, f *front) func() error {
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.addr+"/", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url()+"/", nil)
 		if err != nil {
 			return err
 		}

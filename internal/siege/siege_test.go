@@ -31,8 +31,14 @@ func TestSiege(t *testing.T) {
 			if attack.serve {
 				t.Run("serve", func(t *testing.T) { testAttack(t, &attack, startServe(t, attack.bounds)) })
 			}
+			if attack.serve && attack.secured {
+				t.Run("serve, TLS", func(t *testing.T) { testAttack(t, &attack, startServe(t, attack.bounds.overTLS(t))) })
+			}
 			if attack.gateway {
 				t.Run("gateway", func(t *testing.T) { testAttack(t, &attack, startGateway(t, attack.bounds)) })
+			}
+			if attack.gateway && attack.secured {
+				t.Run("gateway, TLS", func(t *testing.T) { testAttack(t, &attack, startGateway(t, attack.bounds.overTLS(t))) })
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func TestWhatIsNotReadHoldsUpNobody(t *testing.T) {
 // unreadUpload sends more than a session holds of one exchange, to an application
 // that does not read it.
 func unreadUpload(ctx context.Context, f *front) error {
-	p, err := dialHTTP2(ctx, f.addr)
+	p, err := dialHTTP2(ctx, f)
 	if err != nil {
 		return err
 	}

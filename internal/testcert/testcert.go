@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -37,6 +38,19 @@ func New(name string, notAfter time.Time) (cert, key []byte, err error) {
 		return nil, nil, err
 	}
 	return encode("CERTIFICATE", certDER), encode("PRIVATE KEY", keyDER), nil
+}
+
+// NewServer returns what a server with a certificate of [New]'s is configured with.
+func NewServer() (*tls.Config, error) {
+	cert, key, err := New("server", time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 func encode(kind string, der []byte) []byte {
