@@ -11,6 +11,7 @@ import (
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/internal/bridge"
+	"github.com/culvert-http/culvert/internal/onestream"
 )
 
 // clientCall is one RPC as the transport below sees it. It is the context of
@@ -109,14 +110,14 @@ func (c *clientCall) isInterrupted() bool {
 var (
 	// errNotProcessed is the error of an RPC of which the server's HTTP/2 says that
 	// nothing was done [RFC 9113 § 8.7].
-	errNotProcessed = errors.New("server did not process the request")
+	errNotProcessed = onestream.ErrNotProcessed
 	errInterrupted  = errors.New("interrupted")
 )
 
 // clientDoer carries RPCs for connect. It does not follow redirects, as an
 // http.Client would.
 type clientDoer struct {
-	transport *http.Transport
+	transport http.RoundTripper
 	header    http.Header
 	token     func() string // nil: none
 	failed    func()        // an RPC got no answer
@@ -142,7 +143,7 @@ func (d *clientDoer) Do(req *http.Request) (*http.Response, error) {
 	if via := viaOfRPC(bridge.InboundOf(call)); len(via) > 0 {
 		req.Header[carriedVia] = via
 	}
-	if req.GetBody == nil {
+	if req.Body != nil && req.GetBody == nil {
 		body := &clientRPCBody{ReadCloser: req.Body, call: call}
 		req.Body, req.GetBody = body, body.again
 	}

@@ -23,9 +23,10 @@ import (
 type clientRPC struct {
 	call     *clientCall
 	link     *clientLink
+	doer     *clientDoer
 	path     string // of the procedure
 	protocol Protocol
-	body     io.ReadCloser // of the request
+	body     io.ReadCloser // of the request, nil if the doer has it
 
 	response *http.Response // once there is one
 	messages envelopeReader
@@ -67,15 +68,16 @@ func (r *clientRPC) begin() {
 
 // start sends the request, and returns when the response begins.
 func (r *clientRPC) start() error {
-	request, err := http.NewRequestWithContext(r.call, http.MethodPost, r.link.rpcs.server.base.String()+r.path, r.body)
+	request, err := http.NewRequestWithContext(r.call, http.MethodPost, r.link.rpcs.server.base.String()+r.path, nil)
 	if err != nil {
 		return err
 	}
+	request.Body = r.body
 	r.fillHeader(request.Header)
 	if frames, ok := r.body.(*frameBody); ok {
 		request.GetBody = frames.again()
 	}
-	r.response, err = r.link.doer.Do(request)
+	r.response, err = r.doer.Do(request)
 	if err != nil {
 		return r.explain(nil, err)
 	}
@@ -272,5 +274,5 @@ func (d answeredDoer) Do(request *http.Request) (*http.Response, error) {
 
 // newClientRPC prepares an RPC on one of the procedures that stream both ways.
 func (l *clientLink) newClientRPC(ctx context.Context, path string, body io.ReadCloser) *clientRPC {
-	return &clientRPC{call: newClientCall(ctx), link: l, path: path, protocol: l.rpcs.config.protocol, body: body}
+	return &clientRPC{call: newClientCall(ctx), link: l, doer: l.doer, path: path, protocol: l.rpcs.config.protocol, body: body}
 }

@@ -146,7 +146,7 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 			PingTimeout:                   config.pingTimeout,
 		},
 		DisableCompression:     true, // of RPCs as a whole, which nobody expects
-		MaxResponseHeaderBytes: 1 << 20,
+		MaxResponseHeaderBytes: maxRPCHead,
 		MaxIdleConnsPerHost:    64,
 		IdleConnTimeout:        90 * time.Second,
 		ReadBufferSize:         32 << 10,
@@ -157,6 +157,9 @@ func (s *clientServer) newHTTPTransport(config *transportConfig, isHTTP2 bool) *
 // maxHTTP2Frame is how much of a response comes in one frame of HTTP/2, in bytes.
 // net/http's 16 KiB are 64 writes and reads a MiB.
 const maxHTTP2Frame = 512 << 10
+
+// maxRPCHead bounds the head of an RPC's response, and its trailers, in bytes.
+const maxRPCHead = 1 << 20
 
 func errTransportClosed() *Error {
 	return &Error{Cause: culvertv1.Cause_CAUSE_CANCELED, NotStarted: true, Err: ErrTransportClosed}

@@ -42,13 +42,9 @@ type clientLink struct {
 
 func newClientRPCs(ctx context.Context, server *clientServer, config *transportConfig, isHTTP2 bool) *clientRPCs {
 	r := &clientRPCs{http2: isHTTP2, server: server, config: config}
-	r.sessions = &sessionPool{start: func(inbound *bridge.Inbound, apart bool) *clientSession {
-		link := r.link.Load()
-		if apart {
-			link = r.newLink()
-		}
+	r.sessions = &sessionPool{start: func(inbound *bridge.Inbound) *clientSession {
 		first := *inbound // which would keep its request for as long as the session lasts
-		return startSession(bridge.WithInbound(ctx, &first), link)
+		return startSession(bridge.WithInbound(ctx, &first), r.link.Load())
 	}}
 	r.link.Store(r.newLink())
 	r.bySession, r.byExchange, r.byUpload = r.sessions.carrier(), r.exchangeCarrier(), r.uploadCarrier()

@@ -54,7 +54,7 @@ func (sessionCodec) Unmarshal(data []byte, message any) error {
 type clientSession struct {
 	session *session.Session
 	call    *clientCall
-	link    *clientLink
+	link    *clientLink   // the transport's when the session began
 	greeted chan struct{} // closed when the server's hello is there, or never will be
 	ended   chan struct{} // closed when nothing uses the RPC any more
 
@@ -62,8 +62,8 @@ type clientSession struct {
 	err error // of the RPC, after ended
 }
 
-// startSession begins a session over the connections of a link. It does not wait
-// for the server.
+// startSession begins a session over a connection of its own: servers bound the
+// exchanges of a connection too. It does not wait for the server.
 func startSession(ctx context.Context, link *clientLink) *clientSession {
 	s := &clientSession{
 		link:    link,
@@ -76,7 +76,7 @@ func startSession(ctx context.Context, link *clientLink) *clientSession {
 		MaxHeadBytes: link.rpcs.config.maxHeadBytes,
 		MaxFields:    link.rpcs.config.maxFields,
 		MaxBytes:     int64(link.rpcs.config.maxSessionBytes),
-		Headroom:     envelopePrefix,
+		Headroom:     sessionHeadroom,
 		OnHello:      func(*culvertv1.Hello) { greet() },
 		OnDrain:      link.leave,
 	})
@@ -96,42 +96,20 @@ func (s *clientSession) carry(ctx context.Context) (run func()) {
 		s.call = newClientCall(ctx)
 		return s.carryByConnect
 	}
-	rpc := s.link.newClientRPC(ctx, culvertv1connect.HTTPServiceSessionProcedure, &sessionBody{session: s.session})
+	rpc := s.link.newClientRPC(ctx, culvertv1connect.HTTPServiceSessionProcedure, nil)
+	rpc.doer = s.link.newSessionDoer(s.session)
 	s.call = rpc.call
 	return func() { s.read(rpc.receive) }
 }
 
-// sessionBody is the request of a session's RPC: the messages of the session.
-type sessionBody struct {
-	session *session.Session
-	message []byte // what is left of it
-}
-
-// Read implements io.Reader.
-func (b *sessionBody) Read(p []byte) (int, error) {
-	if len(b.message) == 0 {
-		message, err := b.session.NextBatch()
-		if err != nil {
-			return 0, err
-		}
-		sealEnvelope(message, 0)
-		b.message = message
-	}
-	n := copy(p, b.message)
-	b.message = b.message[n:]
-	return n, nil
-}
-
-// Close implements io.Closer. The session ends when the one who receives knows why
-// this has.
-func (b *sessionBody) Close() error {
-	b.session.InterruptBatch()
-	return nil
-}
-
 // carryByConnect carries the session with connect's client.
 func (s *clientSession) carryByConnect() {
-	rpc := newSessionRPC(s.link.doer, s.link.rpcs.server.base.String(), s.link.options)
+	own := s.link.rpcs.newLink()
+	defer func() {
+		s.call.interrupt()
+		own.transport.CloseIdleConnections()
+	}()
+	rpc := newSessionRPC(own.doer, s.link.rpcs.server.base.String(), own.options)
 	conn, err := rpc.CallBidiStream(s.call).Conn()
 	if err != nil {
 		s.end(err)
@@ -160,7 +138,7 @@ func (s *clientSession) write(conn connect.StreamingClientConn) {
 			_ = conn.CloseRequest()
 			return
 		}
-		message.ProtoReflect().SetUnknown(batch[envelopePrefix:])
+		message.ProtoReflect().SetUnknown(batch[sessionHeadroom:])
 		if err := conn.Send(message); err != nil {
 			if !errors.Is(err, io.EOF) { // then what is received says more
 				s.end(err)

@@ -11,16 +11,15 @@ import (
 
 // sessionPool keeps the sessions to a server.
 type sessionPool struct {
-	// start begins a session for a request, where apart is set over a connection of
-	// its own: servers bound the exchanges of a connection too.
-	start func(inbound *bridge.Inbound, apart bool) *clientSession
+	// start begins a session for a request.
+	start func(inbound *bridge.Inbound) *clientSession
 
 	mu       sync.Mutex
 	sessions []*clientSession
 	all      sync.WaitGroup // of what wait waits for
 	over     bool           // wait has been called: nothing is added to all
-	// For auto: whether an RPC has been answered, so that there is a connection for a
-	// session; whether the server recommends sessions, and when that was found out.
+	// For auto: whether an RPC has been answered; whether the server recommends
+	// sessions, and when that was found out.
 	connected bool
 	advice    sessionAdvice
 	advised   time.Time
@@ -92,15 +91,9 @@ func enough(sessions int) int {
 }
 
 func (p *sessionPool) add(inbound *bridge.Inbound) *clientSession {
-	apart := len(p.sessions) > 0
-	s := p.start(inbound, apart)
+	s := p.start(inbound)
 	p.sessions = append(p.sessions, s)
-	p.run(func() {
-		<-s.ended
-		if apart {
-			s.link.transport.CloseIdleConnections()
-		}
-	})
+	p.run(func() { <-s.ended })
 	return s
 }
 

@@ -128,7 +128,11 @@ func TestTransportAsksOnce(t *testing.T) {
 			}
 			handler.ServeHTTP(w, r)
 		}), http2)
-		transport := newRigTransport(t, server.URL, culvert.WithDialContext(dialer.dial))
+		method := culvert.MethodAuto
+		if http2 {
+			method = culvert.MethodExchange
+		}
+		transport := newRigTransport(t, server.URL, culvert.WithDialContext(dialer.dial), culvert.WithMethod(method))
 		for range 3 {
 			resp, err := transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
 			if err != nil {
@@ -228,6 +232,13 @@ func TestTransportDoesNotWaitForASilentServer(t *testing.T) {
 }
 
 func TestTransportNoticesABlackHole(t *testing.T) {
+	for _, method := range []culvert.Method{culvert.MethodExchange, culvert.MethodSession} {
+		t.Run(method.String(), func(t *testing.T) { testBlackHole(t, method) })
+	}
+}
+
+func testBlackHole(t *testing.T, method culvert.Method) {
+	t.Helper()
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
@@ -237,7 +248,7 @@ func TestTransportNoticesABlackHole(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return &holeConn{Conn: conn, hole: &hole, closed: make(chan struct{})}, err
 	}
-	r := newRig(t, app, culvert.WithDialContext(dial), culvert.WithPing(50*time.Millisecond, time.Second))
+	r := newRig(t, app, culvert.WithDialContext(dial), culvert.WithPing(50*time.Millisecond, time.Second), culvert.WithMethod(method))
 	resp := r.get(t, "/")
 	hole.Store(true)
 	if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -275,6 +286,13 @@ func (c *holeConn) Close() error {
 }
 
 func TestTransportWindowsAreThoseOfTheOption(t *testing.T) {
+	for _, method := range []culvert.Method{culvert.MethodExchange, culvert.MethodSession} {
+		t.Run(method.String(), func(t *testing.T) { testWindows(t, method) })
+	}
+}
+
+func testWindows(t *testing.T, method culvert.Method) {
+	t.Helper()
 	settings := make(chan string, 1)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -293,7 +311,7 @@ func TestTransportWindowsAreThoseOfTheOption(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	transport := newRigTransport(t, "http://"+listener.Addr().String())
+	transport := newRigTransport(t, "http://"+listener.Addr().String(), culvert.WithMethod(method))
 	go func() {
 		resp, err := transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))
 		if err == nil {
@@ -301,6 +319,9 @@ func TestTransportWindowsAreThoseOfTheOption(t *testing.T) {
 		}
 	}()
 	want := fmt.Sprint(culvert.DefaultStreamWindow, culvert.DefaultConnWindow)
+	if method == culvert.MethodSession { // net/http's client counts what there is at first on top
+		want = fmt.Sprint(culvert.DefaultStreamWindow, culvert.DefaultConnWindow-65_535)
+	}
 	if got := await(t, "settings", settings); got != want {
 		t.Errorf("windows %s, want %s", got, want)
 	}
@@ -358,18 +379,24 @@ func newTLSRig(tb testing.TB, http2 bool, opts ...culvert.TransportOption) *rig 
 }
 
 func TestTransportSpeaksTLS(t *testing.T) {
-	for http2, want := range map[bool]string{true: "Exchange 1", false: "Download 1"} {
+	for _, row := range []struct {
+		http2  bool
+		method culvert.Method
+		want   string
+	}{
+		{true, culvert.MethodExchange, "Exchange 1"},
+		{true, culvert.MethodSession, "Session 1"},
+		{false, culvert.MethodAuto, "Download 1"},
+	} {
 		var dialer countingDialer
-		r := newTLSRig(t, http2, culvert.WithDialContext(dialer.dial))
+		r := newTLSRig(t, row.http2, culvert.WithDialContext(dialer.dial), culvert.WithMethod(row.method))
 		for range 3 {
-			// A server that recommends sessions gets one when it has said so.
-			got := strings.Replace(readBody(t, r.get(t, "/")), "Session", "Exchange", 1)
-			if got != want {
-				t.Errorf("HTTP/2 %v: %s, want %s", http2, got, want)
+			if got := readBody(t, r.get(t, "/")); got != row.want {
+				t.Errorf("HTTP/2 %v: %s, want %s", row.http2, got, row.want)
 			}
 		}
 		if got := dialer.dials.Load(); got != 1 {
-			t.Errorf("HTTP/2 %v: %d connections", http2, got)
+			t.Errorf("HTTP/2 %v, %v: %d connections", row.http2, row.method, got)
 		}
 		transport := newRigTransport(t, r.server.URL) // does not know the certificate
 		resp, err := transport.RoundTrip(newRigRequest(t, http.MethodGet, "/", nil))

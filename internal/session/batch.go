@@ -10,9 +10,9 @@ import (
 )
 
 // NextBatch waits until there is something to send, and returns it as one
-// message, which is valid until the next call. It returns io.EOF when nothing
-// will come any more, and the error of the session if it has failed. Until the
-// next call nobody else sends.
+// message, which is valid until the next call and may be written over. It returns
+// io.EOF when nothing will come any more, and the error of the session if it has
+// failed. Until the next call nobody else sends.
 func (s *Session) NextBatch() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
