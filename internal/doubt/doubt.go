@@ -1,8 +1,12 @@
-// Package doubt tells requests of HTTP/1.x whose end others may see elsewhere than
-// net/http does, so that what follows on the connection could be a part of them:
-// those that have both Content-Length and Transfer-Encoding. net/http drops one of
-// the two before any handler sees that. So a [Listener] looks at the bytes
-// themselves, and [AboutEnd] asks it.
+// Package doubt looks at what comes and goes on the connections of a server below
+// net/http, which shows handlers requests and nothing else.
+//
+// It tells requests of HTTP/1.x whose end others may see elsewhere than net/http
+// does, so that what follows on the connection could be a part of them: those that
+// have both Content-Length and Transfer-Encoding. net/http drops one of the two
+// before any handler sees that; [AboutEnd] knows. It ends connections of HTTP/2 on
+// which there are floods, and reads those slowly whose requests come to nothing. And
+// it reads and writes frames of HTTP/2 together where net/http does one by one.
 package doubt
 
 import (
