@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 	"github.com/culvert-http/culvert/internal/peername"
 )
 
@@ -54,7 +54,7 @@ func NewGateway(rt http.RoundTripper, opts ...GatewayOption) *Gateway {
 // ServeHTTP implements [http.Handler]. It panics with [http.ErrAbortHandler]
 // where a response must be cut short.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if doubt.AboutEnd(r) {
+	if connwatch.InDoubt(r) {
 		w.Header().Set("Connection", "close")
 	}
 	x := newGatewayExchange(g, w, r)

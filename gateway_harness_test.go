@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-http/culvert"
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 )
 
 // patience is how long a test waits for what must happen.
@@ -47,8 +47,8 @@ func startServer(tb testing.TB, h http.Handler) string {
 	protocols.SetUnencryptedHTTP2(true)
 	server.Config.Protocols = &protocols
 	server.Config.DisableGeneralOptionsHandler = true
-	server.Config.ConnContext = doubt.ConnContext
-	server.Listener = doubt.Listener{Listener: server.Listener} // as culvert gateway has it
+	server.Config.ConnContext = connwatch.ConnContext
+	server.Listener = connwatch.Listener{Listener: server.Listener} // as culvert gateway has it
 	server.Start()
 	tb.Cleanup(server.Close)
 	return server.Listener.Addr().String()

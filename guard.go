@@ -5,7 +5,7 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 	"github.com/culvert-http/culvert/internal/resets"
 )
 
@@ -37,7 +37,7 @@ func Guard(server *http.Server, listener net.Listener) net.Listener {
 		if others != nil {
 			ctx = others(ctx, conn)
 		}
-		return doubt.ConnContext(ctx, conn)
+		return connwatch.ConnContext(ctx, conn)
 	}
-	return doubt.Listener{Listener: listener, Resets: resets.New(resets.DefaultPerSecond)}
+	return connwatch.Listener{Listener: listener, Resets: resets.New(resets.DefaultPerSecond)}
 }

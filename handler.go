@@ -34,7 +34,7 @@ import (
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/api/culvert/v1/culvertv1connect"
 	"github.com/culvert-http/culvert/internal/bridge"
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 	"github.com/culvert-http/culvert/internal/peername"
 )
 
@@ -147,7 +147,7 @@ func (h *Handler) maxMessage(procedure string) int {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if doubt.AboutEnd(r) {
+	if connwatch.InDoubt(r) {
 		w.Header().Set("Connection", "close")
 	}
 	memory := new(rpcMemory)

@@ -12,7 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/culvert-http/culvert/internal/bridge"
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 )
 
 // rpc is what the mount knows of a call, from its first byte to its last. It is
@@ -35,11 +35,11 @@ type rpc struct {
 	valid context.Context //nolint:containedctx // not the call's
 
 	writer  http.ResponseWriter
-	stall   *stallWriter  // that writer goes through it; nil in a session
-	holds   atomic.Bool   // connect's flushes: what was written goes out with what follows
-	held    *doubt.Holder // the same, by the connection
-	flushMu sync.Mutex    // held while what was held back is flushed; guards over
-	over    bool          // what was held back goes out with the end of the RPC
+	stall   *stallWriter      // that writer goes through it; nil in a session
+	holds   atomic.Bool       // connect's flushes: what was written goes out with what follows
+	held    *connwatch.Holder // the same, by the connection
+	flushMu sync.Mutex        // held while what was held back is flushed; guards over
+	over    bool              // what was held back goes out with the end of the RPC
 	body    *rpcBody
 	closing bool // the connection, after the answer
 
@@ -109,7 +109,7 @@ func (c *rpc) InterruptSend() {
 // hold has what is written from now on go out with the end of the RPC, which comes
 // soon, and reports whether that can be.
 func (c *rpc) hold() bool {
-	c.held = doubt.Hold(c.request.Context())
+	c.held = connwatch.Hold(c.request.Context())
 	return c.held != nil
 }
 

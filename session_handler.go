@@ -15,7 +15,7 @@ import (
 
 	culvertv1 "github.com/culvert-http/culvert/api/culvert/v1"
 	"github.com/culvert-http/culvert/internal/bridge"
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 	"github.com/culvert-http/culvert/internal/resets"
 	"github.com/culvert-http/culvert/internal/session"
 )
@@ -48,7 +48,7 @@ type servedSession struct {
 // drained, and nothing of it runs any more.
 func (s *servedSession) run() error {
 	h := s.call.handler
-	s.resets = doubt.Resets(s.ctx)
+	s.resets = connwatch.Resets(s.ctx)
 	s.session = session.New(session.Config{
 		Server:       true,
 		MaxExchanges: h.config.maxExchangesPerConn,

@@ -3,7 +3,7 @@ package server
 import (
 	"net/http"
 
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 )
 
 // closeInDoubt closes the connection of a request whose end others may see
@@ -11,7 +11,7 @@ import (
 // servers that are not this one; here it is done for what stands beside it.
 func closeInDoubt(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if doubt.AboutEnd(r) {
+		if connwatch.InDoubt(r) {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

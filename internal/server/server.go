@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/culvert-http/culvert"
-	"github.com/culvert-http/culvert/internal/doubt"
+	"github.com/culvert-http/culvert/internal/connwatch"
 	"github.com/culvert-http/culvert/internal/resets"
 )
 
@@ -217,7 +217,7 @@ func (s *Server) newHTTPServer() *http.Server {
 		ErrorLog:    slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelWarn),
 		BaseContext: withListener,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return doubt.ConnContext(withRequests(withRefusal(withSecured(ctx, conn), conn)), conn)
+			return connwatch.ConnContext(withRequests(withRefusal(withSecured(ctx, conn), conn)), conn)
 		},
 		ConnState: s.unused.note,
 		// Where the handler gets everything, this is for it as well. And net/http's own
@@ -244,7 +244,7 @@ func (s *Server) Serve(listener net.Listener) error {
 	if s.config.TLS != nil {
 		listener = s.withTLS(listener)
 	}
-	err := s.http.Serve(doubt.Listener{Listener: listener, Resets: s.resets})
+	err := s.http.Serve(connwatch.Listener{Listener: listener, Resets: s.resets})
 	if s.closing.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil //nolint:nilerr // a listener that was handed over fails when all is over
 	}

@@ -23,7 +23,7 @@ func alpn() []string { return []string{http2.NextProtoTLS, "http/1.1"} }
 
 // tlsListener has its connections speak TLS. They are none of *tls.Conn: on those
 // net/http speaks HTTP/2 by itself, and whoever wants to see what they carry, as a
-// doubt.Listener around this one does, has no place there.
+// connwatch.Listener around this one does, has no place there.
 type tlsListener struct {
 	net.Listener
 	config *tls.Config

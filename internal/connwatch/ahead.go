@@ -1,4 +1,4 @@
-package doubt
+package connwatch
 
 // aheadSize is how much is read at once where less is asked for. Most frames are
 // smaller, and come several at a time.

@@ -1,4 +1,4 @@
-package doubt
+package connwatch
 
 import (
 	"context"
@@ -18,8 +18,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = time.Minute
 
-// TestAboutEnd asks net/http's server about each request.
-func TestAboutEnd(t *testing.T) {
+// TestInDoubt asks net/http's server about each request.
+func TestInDoubt(t *testing.T) {
 	const chunks = "Transfer-Encoding: chunked\r\n"
 	for name, test := range map[string]struct {
 		request         string
@@ -48,12 +48,12 @@ func TestAboutEnd(t *testing.T) {
 	}
 }
 
-// ask sends a request to a server and returns what AboutEnd says of it.
+// ask sends a request to a server and returns what InDoubt says of it.
 func ask(t *testing.T, request string, watched, secured bool) bool {
 	t.Helper()
 	asked := make(chan bool, 1)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked <- AboutEnd(r)
+		asked <- InDoubt(r)
 	}))
 	defer server.Close()
 	server.Config.ConnContext = ConnContext

@@ -1,49 +1,26 @@
-// Package doubt looks at what comes and goes on the connections of a server below
+// Package connwatch looks at what comes and goes on the connections of a server below
 // net/http, which shows handlers requests and nothing else.
 //
 // It tells requests of HTTP/1.x whose end others may see elsewhere than net/http
 // does, so that what follows on the connection could be a part of them: those that
 // have both Content-Length and Transfer-Encoding. net/http drops one of the two
-// before any handler sees that; [AboutEnd] knows. It ends connections of HTTP/2 on
+// before any handler sees that; [InDoubt] knows. It ends connections of HTTP/2 on
 // which there are floods, and reads those slowly whose requests come to nothing. And
 // it reads and writes frames of HTTP/2 together where net/http does one by one.
-package doubt
+package connwatch
 
 import (
 	"context"
 	"net"
-	"net/http"
 	"sync/atomic"
 
 	"github.com/culvert-http/culvert/internal/resets"
 )
 
-// AboutEnd reports whether a client, or a proxy before it, may see the end of the
-// request elsewhere, so that its connection must not carry another one
-// [RFC 9112 § 6.1].
-//
-// Of HTTP/1.1 these are requests in chunks with a length beside them; where the
-// connection is not of a [Listener], all that are in chunks, for then nobody
-// knows. Of HTTP/1.0 they are all: net/http ignores chunks there.
-//
-// [RFC 9112 § 6.1]: https://www.rfc-editor.org/rfc/rfc9112#section-6.1
-func AboutEnd(r *http.Request) bool {
-	switch {
-	case r.ProtoMajor != 1:
-		return false
-	case r.ProtoMinor == 0:
-		return true
-	case len(r.TransferEncoding) == 0:
-		return false
-	}
-	watched, ok := r.Context().Value(connKey{}).(*conn)
-	return !ok || watched.doubtful.Load()
-}
-
 type connKey struct{}
 
 // ConnContext is for [http.Server.ConnContext]: it leaves a connection of a
-// [Listener] where AboutEnd finds it. Others it ignores: those that net/http has
+// [Listener] where [InDoubt], [Hold] and [Resets] find it. Others it ignores: those that net/http has
 // secured itself among them, for it must have them as *tls.Conn.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if watched, ok := c.(*conn); ok {
@@ -61,9 +38,8 @@ func Resets(ctx context.Context) *resets.Count {
 	return nil
 }
 
-// Listener has the heads that arrive on its connections looked at, for
-// [ConnContext]. It has to be around what does TLS, if there is that, and not below
-// it.
+// Listener watches its connections. It has to be around what does TLS, if there is
+// that, and not below it.
 type Listener struct {
 	net.Listener
 	// Resets bounds the requests of HTTP/2 that come to nothing; nil means no bound.
@@ -86,7 +62,7 @@ type halfConn interface {
 	CloseWrite() error
 }
 
-// conn is a connection whose heads are looked at. Its Read must not be called
+// conn is a connection that is watched. Its Read must not be called
 // concurrently, which net/http sees to.
 type conn struct {
 	halfConn
