@@ -13,6 +13,7 @@ import (
 	"context"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/culvert-http/culvert/internal/resets"
 )
@@ -108,6 +109,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // fill reads some of HTTP/2 from the connection.
 func (c *conn) fill(p []byte) (int, error) {
+	c.wait(c.resets.Paused())
 	n, err := c.halfConn.Read(p)
 	c.resets.Look()
 	return n, err
@@ -121,12 +123,18 @@ func (c *conn) checked(n int, err error, frames []byte) (int, error) {
 		_ = c.Close()
 		return 0, excess
 	}
-	if pause > 0 {
-		wait, cancel := context.WithTimeout(c.closed, pause)
-		<-wait.Done()
-		cancel()
-	}
+	c.wait(pause)
 	return n, err
+}
+
+// wait waits for so long, or until the connection is closed.
+func (c *conn) wait(pause time.Duration) {
+	if pause <= 0 {
+		return
+	}
+	wait, cancel := context.WithTimeout(c.closed, pause)
+	defer cancel()
+	<-wait.Done()
 }
 
 // Close implements [net.Conn].

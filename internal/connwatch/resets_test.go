@@ -114,3 +114,32 @@ func TestPause(t *testing.T) {
 		}
 	})
 }
+
+// A connection is not read while a session that it carries is not.
+func TestPauseOfASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		c := newConn(pipeEnd{ours}, resets.New(resetsPerSecond))
+		defer c.Close()
+		defer theirs.Close()
+		go func() { _, _ = theirs.Write([]byte(http2.ClientPreface)) }()
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+			t.Fatal(err)
+		}
+		session := Resets(ConnContext(t.Context(), c))
+		session.Look()
+		for id := range uint64(resetsAtOnce + 20) {
+			session.Begin(id + 1)
+			session.TakeBack(id + 1)
+		}
+		session.Pause()
+		go func() { _, _ = theirs.Write(framed(idleFrames["ping"])) }()
+		began := time.Now()
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}

@@ -76,14 +76,30 @@ type Count struct {
 
 	answered atomic.Int64 // that nothing is weighed against yet
 	nothing  atomic.Int64 // that came to nothing, and are not weighed yet
+
+	carrier *Count // that this one is beside
+	until   atomic.Pointer[time.Time]
 }
 
-// Beside returns a count of other requests of the same peer.
+// Beside returns a count of other requests of the same peer, which c carries: while
+// it pauses, so does c.
 func (c *Count) Beside() *Count {
 	if c == nil {
 		return nil
 	}
-	return &Count{peer: c.peer, burst: c.burst}
+	return &Count{peer: c.peer, burst: c.burst, carrier: c}
+}
+
+// Paused returns for how long those pause that c carries.
+func (c *Count) Paused() time.Duration {
+	if c == nil {
+		return 0
+	}
+	until := c.until.Load()
+	if until == nil {
+		return 0
+	}
+	return time.Until(*until)
 }
 
 // Look is called when something has been read, before the rest.
@@ -144,6 +160,10 @@ func (c *Count) Pause() (time.Duration, bool) {
 			reservation.CancelAt(now)
 			return 0, false
 		}
+	}
+	if c.carrier != nil && pause > 0 {
+		until := now.Add(pause)
+		c.carrier.until.Store(&until)
 	}
 	return pause, true
 }

@@ -155,6 +155,13 @@ func TestPeers(t *testing.T) {
 		if pause, ok := beside.takeBack(10); pause != time.Second || !ok {
 			t.Errorf("beside: got %s, %t", pause, ok)
 		}
+		if pause := c.Paused(); pause != time.Second {
+			t.Errorf("what carries it pauses for %s", pause)
+		}
+		<-time.After(time.Second)
+		if pause := c.Paused(); pause > 0 {
+			t.Errorf("later: what carries it pauses for %s", pause)
+		}
 	})
 }
 
@@ -164,7 +171,7 @@ func TestNoBound(t *testing.T) {
 	c.begin(1000)
 	c.Fail()
 	c.Answer()
-	if pause, ok := c.takeBack(1000); pause != 0 || !ok {
+	if pause, ok := c.takeBack(1000); pause != 0 || !ok || c.Paused() != 0 {
 		t.Errorf("got %s, %t", pause, ok)
 	}
 }
