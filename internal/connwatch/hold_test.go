@@ -72,25 +72,29 @@ func TestHold(t *testing.T) {
 		"a frame in pieces, in time": {[][]byte{headFrame, half, headFrame[len(half):]}, [][]byte{join(headFrame, half), headFrame[len(half):]}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, to, ctx := holding()
-			defer c.Close()
-			if Hold(ctx) == nil {
-				t.Fatal("nothing is held")
-			}
-			for _, p := range row.written {
-				if n, err := c.Write(p); n != len(p) || err != nil {
-					t.Fatalf("wrote %d bytes of %d, %v", n, len(p), err)
-				}
-			}
-			if got, want := len(to.all), len(row.want); got != want {
-				t.Fatalf("%d writes, want %d", got, want)
-			}
-			for i, want := range row.want {
-				if !bytes.Equal(to.all[i], want) {
-					t.Errorf("write %d has %d bytes, want %d", i, len(to.all[i]), len(want))
-				}
-			}
+			synctest.Test(t, func(t *testing.T) { testHold(t, row.written, row.want) })
 		})
+	}
+}
+
+func testHold(t *testing.T, written, want [][]byte) {
+	c, to, ctx := holding()
+	defer c.Close()
+	if Hold(ctx) == nil {
+		t.Fatal("nothing is held")
+	}
+	for _, p := range written {
+		if n, err := c.Write(p); n != len(p) || err != nil {
+			t.Fatalf("wrote %d bytes of %d, %v", n, len(p), err)
+		}
+	}
+	if len(to.all) != len(want) {
+		t.Fatalf("%d writes, want %d", len(to.all), len(want))
+	}
+	for i, want := range want {
+		if !bytes.Equal(to.all[i], want) {
+			t.Errorf("write %d has %d bytes, want %d", i, len(to.all[i]), len(want))
+		}
 	}
 }
 
@@ -135,18 +139,20 @@ func TestHeldForAMoment(t *testing.T) {
 
 // Who writes gets the error of what was held, if not of that write then of the next.
 func TestHeldAndLost(t *testing.T) {
-	c, to, ctx := holding()
-	defer c.Close()
-	Hold(ctx)
-	to.err = errors.New("lost")
-	if _, err := c.Write(headFrame); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if n, err := c.Write(lastFrame); n != 0 || !errors.Is(err, to.err) {
-			t.Errorf("wrote %d bytes, %v", n, err)
+	synctest.Test(t, func(t *testing.T) {
+		c, to, ctx := holding()
+		defer c.Close()
+		Hold(ctx)
+		to.err = errors.New("lost")
+		if _, err := c.Write(headFrame); err != nil {
+			t.Fatal(err)
 		}
-	}
+		for range 2 {
+			if n, err := c.Write(lastFrame); n != 0 || !errors.Is(err, to.err) {
+				t.Errorf("wrote %d bytes, %v", n, err)
+			}
+		}
+	})
 }
 
 // Others hold nothing: HTTP/1.1, and connections that are not of a Listener.
